@@ -1,0 +1,11 @@
+//! draft
+mod error;
+mod global;
+pub mod map;
+mod page;
+mod stats;
+mod sys;
+pub use error::{Error, Operation, Result};
+pub use global::PageAlloc;
+pub use page::page_size;
+pub use stats::{RouteStats, Stats};

@@ -1,0 +1,36 @@
+//! The advice that a mapping takes, in the kernel's own words.
+
+use crate::sys::PageAdvice;
+
+/// What to tell the kernel about a range of pages, [`madvise(2)`](https://man7.org/linux/man-pages/man2/madvise.2.html).
+///
+/// Advice is a choice, not a bit mask: one value per call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// `MADV_DONTNEED`: give the memory back now; the range reads zero from then on.
+    DontNeed,
+    /// `MADV_HUGEPAGE`: back the range with transparent huge pages where the kernel can.
+    HugePage,
+    /// `MADV_NOHUGEPAGE`: never back the range with huge pages.
+    NoHugePage,
+    /// `MADV_POPULATE_WRITE` (Linux 5.14): fault the range in for writing, all of it, now.
+    PopulateWrite,
+    /// `MADV_DONTDUMP`: leave the range out of core dumps.
+    DontDump,
+    /// `MADV_DODUMP`: undo [`Advice::DontDump`].
+    DoDump,
+}
+
+impl Advice {
+    pub(super) const fn to_sys(self) -> PageAdvice {
+        match self {
+            Self::DontNeed => PageAdvice::DontNeed,
+            Self::HugePage => PageAdvice::HugePage,
+            Self::NoHugePage => PageAdvice::NoHugePage,
+            Self::PopulateWrite => PageAdvice::PopulateWrite,
+            Self::DontDump => PageAdvice::DontDump,
+            Self::DoDump => PageAdvice::DoDump,
+        }
+    }
+}

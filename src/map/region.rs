@@ -1,0 +1,82 @@
+//! Address space reserved once and never given back, committed from its start as it is needed.
+//!
+//! # Invariants of a [`Region`]
+//! * **R1** Until `reserve` succeeds, `base` is zero; after that `base..base + len` is mapped for the life of the process.
+//! * **R2** `base..base + committed` is readable and writable; `committed` only rises.
+
+use crate::error::{Error, Operation, Result};
+use crate::page::{page_size, round_up};
+use crate::sys;
+use core::ptr::NonNull;
+use core::sync::atomic::{
+    AtomicPtr, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// A reservation for the life of the process.
+pub(crate) struct Region {
+    base: AtomicPtr<u8>,
+    len: AtomicUsize,
+    committed: AtomicUsize,
+}
+
+impl Region {
+    /// A region without addresses.
+    pub(crate) const fn empty() -> Self {
+        Self { base: AtomicPtr::new(core::ptr::null_mut()), len: AtomicUsize::new(0), committed: AtomicUsize::new(0) }
+    }
+
+    /// Reserves `len` bytes at a multiple of `align`. The caller sees to it that this happens once, and before any other
+    /// use.
+    pub(crate) fn reserve(&self, len: usize, align: usize) -> Result<()> {
+        debug_assert!(self.base.load(Relaxed).is_null());
+        let base = sys::reserve(len, align.max(page_size())).map_err(|errno| Error::os(Operation::Map, len, errno))?;
+        self.len.store(len, Relaxed);
+        self.base.store(base.as_ptr(), Release);
+        Ok(())
+    }
+
+    /// The start address; null before [`reserve`](Self::reserve).
+    #[inline(always)]
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.load(Acquire)
+    }
+
+    /// The reserved length in bytes.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    /// The committed length in bytes.
+    #[inline(always)]
+    pub(crate) fn committed(&self) -> usize {
+        self.committed.load(Acquire)
+    }
+
+    /// Commits at least the first `len` bytes, and up to `ahead` bytes more if that costs no failure. Calls must not
+    /// overlap: the caller holds the lock that guards the region's growth.
+    pub(crate) fn commit(&self, len: usize, ahead: usize) -> Result<()> {
+        let committed = self.committed();
+        if len <= committed {
+            return Ok(());
+        }
+        if len > self.len() {
+            return Err(Error::out_of_range(Operation::Commit, len));
+        }
+        let exact = round_up(len, page_size()).min(self.len());
+        let generous = round_up(len.saturating_add(ahead).min(self.len()), page_size()).min(self.len());
+        let done = self.commit_to(committed, generous).map(|()| generous).or_else(|error| {
+            if exact < generous { self.commit_to(committed, exact).map(|()| exact) } else { Err(error) }
+        })?;
+        self.committed.store(done, Release);
+        Ok(())
+    }
+
+    fn commit_to(&self, from: usize, to: usize) -> Result<()> {
+        let base = NonNull::new(self.base()).ok_or(Error::out_of_range(Operation::Commit, to))?;
+        // SAFETY: `from <= to <= len`, so the range lies within the region (R1).
+        unsafe { sys::protect_read_write(base.add(from), to - from) }
+            .map_err(|errno| Error::os(Operation::Commit, to - from, errno))
+    }
+}

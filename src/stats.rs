@@ -1,0 +1,51 @@
+//! What the allocator counts, as one plain value.
+
+/// Live allocations of one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteStats {
+    /// Allocations that were made and not yet freed.
+    pub live: usize,
+    /// Their bytes: for the fallback and for large blocks as the program asked for them, for slabs and page runs as the
+    /// class or the run holds them.
+    pub live_bytes: usize,
+}
+
+/// A snapshot of the engine, by [`PageAlloc::stats`](crate::PageAlloc::stats).
+///
+/// The engine is one per process, so every `PageAlloc` of a process reports the same figures. Where other threads
+/// allocate meanwhile, each figure is right for some moment during the call, not all of them for the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Small objects on the fallback heap.
+    pub fallback: RouteStats,
+    /// Objects in size-class slabs.
+    pub slab: RouteStats,
+    /// Page runs.
+    pub run: RouteStats,
+    /// Large blocks in mappings and growth slots of their own.
+    pub large: RouteStats,
+    /// Calls that went to the fallback heap, since the start: allocations, reallocations and frees.
+    pub fallback_calls: u64,
+    /// Bytes mapped for allocations and usable, resident or not: arenas, growth slots in use and large mappings, with
+    /// those kept for reuse.
+    pub mapped_bytes: usize,
+    /// Bytes of the engine's own tables, mapped and usable.
+    pub metadata_bytes: usize,
+    /// Bytes that are free and at most resident: what [`PageAlloc::purge`](crate::PageAlloc::purge) can give back, and
+    /// what the budget for reuse bounds. Objects in the magazines of threads are not counted.
+    pub free_resident_bytes: usize,
+}
+
+impl Stats {
+    /// Live bytes over all routes.
+    pub const fn live_bytes(&self) -> usize {
+        self.fallback.live_bytes + self.slab.live_bytes + self.run.live_bytes + self.large.live_bytes
+    }
+
+    /// Live allocations over all routes.
+    pub const fn live(&self) -> usize {
+        self.fallback.live + self.slab.live + self.run.live + self.large.live
+    }
+}

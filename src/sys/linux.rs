@@ -1,0 +1,187 @@
+//! The system calls of Linux, by `rustix`.
+
+use super::posix::keep_errno;
+use super::{Errno, PageAdvice};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::AtomicU32;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+
+/// `MREMAP_DONTUNMAP`, which `rustix` names on one of its two backends only.
+const MREMAP_DONTUNMAP: MremapFlags = MremapFlags::from_bits_retain(4);
+
+fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
+    keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
+}
+
+fn non_null(address: *mut core::ffi::c_void) -> Result<NonNull<u8>, Errno> {
+    // The kernel places nothing at address zero unless asked to (vm.mmap_min_addr); a sandbox that did is refused.
+    NonNull::new(address.cast()).ok_or(libc::ENOMEM)
+}
+
+fn map_anonymous(hint: *mut u8, len: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
+    // SAFETY: without MAP_FIXED the kernel picks a free range, so no existing mapping is touched.
+    call(|| unsafe { rustix::mm::mmap_anonymous(hint.cast(), len, prot, MapFlags::PRIVATE | flags) }).and_then(non_null)
+}
+
+/// Maps `len` bytes at an address that is a multiple of `align`, a power of two of at least a page.
+fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
+    let base = map_anonymous(null_mut(), len, prot, flags)?;
+    if base.addr().get() & (align - 1) == 0 {
+        return Ok(base);
+    }
+    // Not aligned by luck: map as much as holds an aligned range wherever it lands, and unmap what lies around it.
+    // SAFETY: mapped just above; nothing else knows of it.
+    unsafe { unmap(base, len) }?;
+    let slack = align - crate::page::page_size();
+    let wide = len.checked_add(slack).ok_or(libc::ENOMEM)?;
+    // Populating waits until the surplus is gone.
+    let base = map_anonymous(null_mut(), wide, prot, flags.difference(MapFlags::POPULATE))?;
+    let head = base.addr().get().wrapping_neg() & (align - 1);
+    // SAFETY: `head <= slack`, so `head + len` lies within the range just mapped, and so do the two surplus ends that are
+    // unmapped; nothing else knows of them. A failed unmap leaves untouched pages mapped, which costs addresses only.
+    unsafe {
+        let aligned = base.add(head);
+        if head > 0 {
+            let _ = unmap(base, head);
+        }
+        if slack > head {
+            let _ = unmap(aligned.add(len), slack - head);
+        }
+        if flags.contains(MapFlags::POPULATE) {
+            // MAP_POPULATE is best effort too: mmap(2) does not fail when it cannot fault a page in.
+            let _ = advise(aligned, len, PageAdvice::PopulateWrite);
+        }
+        Ok(aligned)
+    }
+}
+
+/// Maps `len` zero bytes, readable and writable, at a multiple of `align`; `populate` faults them in at once.
+pub(crate) fn map(len: usize, align: usize, populate: bool) -> Result<NonNull<u8>, Errno> {
+    let flags = if populate { MapFlags::POPULATE } else { MapFlags::empty() };
+    map_aligned(len, align, ProtFlags::READ | ProtFlags::WRITE, flags)
+}
+
+/// Reserves `len` bytes of address space at a multiple of `align`, without memory behind it and without access.
+pub(crate) fn reserve(len: usize, align: usize) -> Result<NonNull<u8>, Errno> {
+    map_aligned(len, align, ProtFlags::empty(), MapFlags::NORESERVE)
+}
+
+/// Unmaps a range.
+///
+/// # Safety
+/// The range is the caller's to unmap: mapped by this room, and no reference into it is used again.
+pub(crate) unsafe fn unmap(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    call(|| unsafe { rustix::mm::munmap(base.as_ptr().cast(), len) })
+}
+
+/// Unmaps the end of a mapping, `from` bytes after its start.
+///
+/// # Safety
+/// As for [`unmap`], for `base + from..base + len`, with `from < len`.
+pub(crate) unsafe fn unmap_tail(base: NonNull<u8>, len: usize, from: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    unsafe { unmap(base.add(from), len - from) }
+}
+
+/// Makes a range readable and writable.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room.
+pub(crate) unsafe fn protect_read_write(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    let flags = MprotectFlags::READ | MprotectFlags::WRITE;
+    // SAFETY: the caller's contract; more access never breaks a live reference.
+    call(|| unsafe { rustix::mm::mprotect(base.as_ptr().cast(), len, flags) })
+}
+
+/// Resizes a mapping, in place or, with `may_move`, anywhere. New bytes are zero.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room; if it moves or shrinks, no reference into the old range is used again.
+pub(crate) unsafe fn remap(
+    base: NonNull<u8>,
+    len: usize,
+    new_len: usize,
+    may_move: bool,
+) -> Result<NonNull<u8>, Errno> {
+    let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
+    // SAFETY: the caller's contract.
+    call(|| unsafe { rustix::mm::mremap(base.as_ptr().cast(), len, new_len, flags) }).and_then(non_null)
+}
+
+/// Moves a mapping to `target`, replacing what is mapped there, and resizes it to `new_len`.
+///
+/// # Safety
+/// Both `base..base + len` and `target..target + new_len` are the caller's, mapped by this room, and do not overlap; no
+/// reference into either is used again.
+pub(crate) unsafe fn move_mapping(
+    base: NonNull<u8>,
+    len: usize,
+    target: NonNull<u8>,
+    new_len: usize,
+) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    call(|| unsafe {
+        let (old, new) = (base.as_ptr().cast(), target.as_ptr().cast());
+        rustix::mm::mremap_fixed(old, len, new_len, MremapFlags::MAYMOVE, new)
+    })
+    .map(drop)
+}
+
+/// Moves the pages of a range to `target`, replacing what is mapped there; the old range stays mapped and reads zero.
+///
+/// # Safety
+/// As for [`move_mapping`], with `new_len` equal to `len`.
+pub(crate) unsafe fn move_pages(base: NonNull<u8>, len: usize, target: NonNull<u8>) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    call(|| unsafe {
+        let (old, new) = (base.as_ptr().cast(), target.as_ptr().cast());
+        rustix::mm::mremap_fixed(old, len, len, MremapFlags::MAYMOVE | MREMAP_DONTUNMAP, new)
+    })
+    .map(drop)
+}
+
+/// Advises the kernel about a range.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room; for [`PageAdvice::DontNeed`], no reference into it is live.
+pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -> Result<(), Errno> {
+    let advice = match advice {
+        PageAdvice::DontNeed => Advice::LinuxDontNeed,
+        PageAdvice::HugePage => Advice::LinuxHugepage,
+        PageAdvice::NoHugePage => Advice::LinuxNoHugepage,
+        PageAdvice::PopulateWrite => Advice::LinuxPopulateWrite,
+        PageAdvice::DontDump => Advice::LinuxDontDump,
+        PageAdvice::DoDump => Advice::LinuxDoDump,
+    };
+    // SAFETY: the caller's contract.
+    call(|| unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, advice) })
+}
+
+/// The soft limit on the size of the address space (`RLIMIT_AS`), if one is set.
+pub(crate) fn address_space_limit() -> Option<usize> {
+    let limit = keep_errno(|| rustix::process::getrlimit(rustix::process::Resource::As));
+    limit.current.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// Sleeps until woken, if `word` still is `expected`; may return early.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+    use rustix::thread::futex::{Flags, wait};
+    // Every failure (value changed, signal) is an early return, which the contract allows.
+    let _ = call(|| wait(word, Flags::PRIVATE, expected, None));
+}
+
+/// Wakes one sleeper on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    use rustix::thread::futex::{Flags, wake};
+    // The only failures of a wake are bad addresses, and `word` is a live reference.
+    let _ = call(|| wake(word, Flags::PRIVATE, 1));
+}
+
+/// Writes a message to standard error, as far as it takes it.
+pub(crate) fn write_stderr(message: &[u8]) {
+    // SAFETY: file descriptor 2 is only written to; if the program closed it, the call fails.
+    let stderr = unsafe { rustix::stdio::stderr() };
+    // There is nowhere left to report a failure of the report.
+    let _ = call(|| rustix::io::write(stderr, message));
+}

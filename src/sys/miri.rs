@@ -1,0 +1,131 @@
+//! The system calls as Miri can run them: a mapping is a zeroed block of the C heap.
+//!
+//! Access is never refused here and nothing is ever returned in part, so what depends on either is tested elsewhere.
+
+use super::{Errno, PageAdvice};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// A block of `len` zero bytes at a multiple of `align`.
+pub(crate) fn map(len: usize, align: usize, _populate: bool) -> Result<NonNull<u8>, Errno> {
+    let mut block = null_mut();
+    // SAFETY: `block` is live and `align` is a power of two of at least a page.
+    match unsafe { libc::posix_memalign(&mut block, align, len) } {
+        0 => {}
+        errno => return Err(errno),
+    }
+    // SAFETY: the block has `len` bytes.
+    unsafe { core::ptr::write_bytes(block.cast::<u8>(), 0, len) };
+    NonNull::new(block.cast()).ok_or(libc::ENOMEM)
+}
+
+/// As [`map`].
+pub(crate) fn reserve(len: usize, align: usize) -> Result<NonNull<u8>, Errno> {
+    map(len, align, false)
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// `base` came from [`map`] or [`reserve`] and is not used again.
+pub(crate) unsafe fn unmap(base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    unsafe { libc::free(base.as_ptr().cast()) };
+    Ok(())
+}
+
+/// Nothing: a heap block cannot be returned in part.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn unmap_tail(_base: NonNull<u8>, _len: usize, _from: usize) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// Nothing: all memory is accessible.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn protect_read_write(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// A larger or smaller block with the same contents.
+///
+/// # Safety
+/// `base..base + len` is a whole block from [`map`] that is not used again.
+pub(crate) unsafe fn remap(
+    base: NonNull<u8>,
+    len: usize,
+    new_len: usize,
+    may_move: bool,
+) -> Result<NonNull<u8>, Errno> {
+    if !may_move {
+        return Err(libc::ENOMEM);
+    }
+    let new = map(new_len, crate::page::page_size(), false)?;
+    // SAFETY: both blocks are live, distinct and at least this long.
+    unsafe {
+        core::ptr::copy_nonoverlapping(base.as_ptr(), new.as_ptr(), len.min(new_len));
+        unmap(base, len)?;
+    }
+    Ok(new)
+}
+
+/// Copies into the target and frees the source.
+///
+/// # Safety
+/// Both are whole blocks from [`map`] or [`reserve`]; the source is not used again.
+pub(crate) unsafe fn move_mapping(
+    base: NonNull<u8>,
+    len: usize,
+    target: NonNull<u8>,
+    new_len: usize,
+) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        core::ptr::copy_nonoverlapping(base.as_ptr(), target.as_ptr(), len.min(new_len));
+        unmap(base, len)
+    }
+}
+
+/// Refused: the callers copy.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn move_pages(_base: NonNull<u8>, _len: usize, _target: NonNull<u8>) -> Result<(), Errno> {
+    Err(libc::EINVAL)
+}
+
+/// Clears for [`PageAdvice::DontNeed`]; everything else does nothing.
+///
+/// # Safety
+/// The range lies in a block of the caller's.
+pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -> Result<(), Errno> {
+    if advice == PageAdvice::DontNeed {
+        // SAFETY: the caller's contract.
+        unsafe { core::ptr::write_bytes(base.as_ptr(), 0, len) };
+    }
+    Ok(())
+}
+
+/// No limit.
+pub(crate) fn address_space_limit() -> Option<usize> {
+    None
+}
+
+/// Returns early, which the contract allows.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+    if word.load(Relaxed) == expected {
+        std::thread::yield_now();
+    }
+}
+
+/// Nothing sleeps.
+pub(crate) fn futex_wake(_word: &AtomicU32) {}
+
+/// Writes a message to standard error.
+pub(crate) fn write_stderr(message: &[u8]) {
+    // SAFETY: the message is live.
+    unsafe { libc::write(2, message.as_ptr().cast(), message.len()) };
+}

@@ -1,0 +1,128 @@
+//! What POSIX and the C library give and `rustix` lacks, or gives only in a form that may allocate.
+//!
+//! `rustix::param::page_size()` and its clocks read the auxiliary vector on first use, through a `Vec` on kernels before
+//! Linux 6.4: inside a global allocator that is endless recursion. The C library's own calls have no such path.
+
+use super::Errno;
+use core::ffi::{CStr, c_int, c_void};
+
+/// The page size in bytes.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    // POSIX requires _SC_PAGESIZE to be supported; 4096 stands in where a broken sandbox answers -1.
+    usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
+}
+
+/// The machine's memory in bytes, as the C library sees it; `usize::MAX` if it cannot tell.
+pub(crate) fn physical_memory() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    usize::try_from(pages).ok().filter(|&pages| pages > 0).map_or(usize::MAX, |pages| pages.saturating_mul(page_size()))
+}
+
+/// Milliseconds of a clock that never goes back, coarse (1 to 10 ms) and cheap (no system call on Linux).
+pub(crate) fn coarse_milliseconds() -> u64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a live timespec, and the clock exists on every supported system.
+    unsafe { libc::clock_gettime(CLOCK, &mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Ends the process at once.
+pub(crate) fn abort() -> ! {
+    // SAFETY: abort has no preconditions.
+    unsafe { libc::abort() }
+}
+
+/// The system's words for an error number, written into `buffer`.
+pub(crate) fn error_text(errno: Errno, buffer: &mut [u8; 128]) -> &str {
+    // SAFETY: the buffer is live and its length is passed with it. libc binds the POSIX form, which writes a
+    // NUL-terminated text and returns 0.
+    let rc = unsafe { libc::strerror_r(errno, buffer.as_mut_ptr().cast(), buffer.len()) };
+    if rc != 0 {
+        return "unknown error";
+    }
+    CStr::from_bytes_until_nul(buffer).ok().and_then(|text| text.to_str().ok()).unwrap_or("unknown error")
+}
+
+/// Registers handlers around `fork`: before it in the parent, after it in the parent, after it in the child.
+pub(crate) fn at_fork(
+    prepare: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) -> Result<(), Errno> {
+    // SAFETY: the three are functions of the program that stay valid; the C library calls them on the forking thread.
+    match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
+        0 => Ok(()),
+        errno => Err(errno),
+    }
+}
+
+/// A thread-specific value whose destructor runs when a thread ends, after the destructors of `thread_local!` values.
+///
+/// Threads that Rust did not start are covered too, which a `thread_local!` with a destructor cannot promise.
+#[derive(Clone, Copy)]
+pub(crate) struct ExitKey(libc::pthread_key_t);
+
+impl ExitKey {
+    /// A new key; `on_exit` gets the value that the ending thread has set, if it is not null.
+    pub(crate) fn new(on_exit: unsafe extern "C" fn(*mut c_void)) -> Result<Self, Errno> {
+        let mut key = 0;
+        // SAFETY: `key` is live, and the destructor is a function of the program that stays valid.
+        match unsafe { libc::pthread_key_create(&mut key, Some(on_exit)) } {
+            0 => Ok(Self(key)),
+            errno => Err(errno),
+        }
+    }
+
+    /// The key from its raw number, as [`ExitKey::raw`] gave it.
+    pub(crate) const fn from_raw(raw: u32) -> Self {
+        Self(raw as libc::pthread_key_t)
+    }
+
+    /// The key as a plain number.
+    pub(crate) const fn raw(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Sets the calling thread's value.
+    pub(crate) fn set(self, value: *const c_void) -> Result<(), Errno> {
+        // SAFETY: the key was made by pthread_key_create and is never deleted.
+        match unsafe { libc::pthread_setspecific(self.0, value) } {
+            0 => Ok(()),
+            errno => Err(errno),
+        }
+    }
+}
+
+/// Runs `call` and puts `errno` back to what it was.
+///
+/// `rustix` leaves `errno` alone on its own Linux backend, but writes it on its libc backend, which any crate of the
+/// dependency graph can turn on.
+#[inline]
+pub(super) fn keep_errno<R>(call: impl FnOnce() -> R) -> R {
+    let location: *mut c_int = errno_location();
+    // SAFETY: the location is this thread's errno, valid for the thread's life.
+    let before = unsafe { *location };
+    let result = call();
+    // SAFETY: as above.
+    unsafe { *location = before };
+    result
+}
+
+fn errno_location() -> *mut c_int {
+    #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "hurd"))]
+    // SAFETY: no preconditions.
+    return unsafe { libc::__errno_location() };
+    #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+    // SAFETY: no preconditions.
+    return unsafe { libc::__error() };
+    #[cfg(target_os = "android")]
+    // SAFETY: no preconditions.
+    return unsafe { libc::__errno() };
+}
