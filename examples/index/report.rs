@@ -1,0 +1,150 @@
+//! The words between child and parent, and the report for the reader.
+
+use crate::children::{Finished, Spread, lines, number};
+use crate::heap::Kind;
+use crate::job::{Outcome, PHASES};
+use mapalloc::{RouteStats, Stats};
+use std::fmt::Write;
+
+/// Below this a job is mostly start-up, and its differences mostly noise.
+const TOO_SHORT_MS: f64 = 50.0;
+
+/// What a child prints: one `key value` a line, keys as [`compare`] reads them.
+pub(crate) fn machine(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for line in outcome.answer.lines() {
+        _ = writeln!(text, "answer {line}");
+    }
+    _ = writeln!(text, "total {}", outcome.total.as_secs_f64() * 1e3);
+    for (name, time) in PHASES.iter().zip(outcome.phases) {
+        _ = writeln!(text, "{name} {}", time.as_secs_f64() * 1e3);
+    }
+    _ = writeln!(text, "faults {}", outcome.minor_faults);
+    for (key, value) in [("peak", outcome.peak_rss_kib), ("final", outcome.final_rss_kib)] {
+        if let Some(kib) = value {
+            _ = writeln!(text, "{key} {kib}");
+        }
+    }
+    for line in stats_table(&outcome.stats).lines() {
+        _ = writeln!(text, "stats {line}");
+    }
+    text
+}
+
+/// The report of a single run.
+pub(crate) fn single(kind: Kind, outcome: &Outcome) -> String {
+    let mut text = outcome.answer.clone();
+    let kib = |value: Option<u64>| mib(value.map(|kib| kib as f64));
+    _ = writeln!(
+        text,
+        "\n{}: {:.1} ms, peak RSS {}, {} after the index is dropped, {} minor faults",
+        kind.label(),
+        outcome.total.as_secs_f64() * 1e3,
+        kib(outcome.peak_rss_kib),
+        kib(outcome.final_rss_kib),
+        outcome.minor_faults,
+    );
+    for (name, time) in PHASES.iter().zip(outcome.phases) {
+        _ = write!(text, "{name} {:.1} ms  ", time.as_secs_f64() * 1e3);
+    }
+    text.push('\n');
+    if kind != Kind::Malloc {
+        text.push('\n');
+        text.push_str(&stats_table(&outcome.stats));
+    }
+    text
+}
+
+/// The report of all runs, the first of each heap first; or which heap did not find what malloc found.
+pub(crate) fn compare(runs: &[(Kind, Vec<Finished>)]) -> Result<String, String> {
+    let answer = |run: &Finished| lines(&run.output, "answer").collect::<Vec<_>>().join("\n");
+    let reference = runs.first().and_then(|(_, runs)| runs.first()).map(answer).ok_or("nothing was run")?;
+    for (kind, runs) in runs {
+        if let Some(other) = runs.iter().map(answer).find(|other| *other != reference) {
+            return Err(format!(
+                "the answers differ (did the files change meanwhile?)\n--- malloc\n{reference}\n--- {}\n{other}",
+                kind.label()
+            ));
+        }
+    }
+
+    let spread = |kind: Kind, key: &str| {
+        let of_kind = runs.iter().filter(|(other, _)| *other == kind).flat_map(|(_, runs)| runs);
+        Spread::of(of_kind.filter_map(|run| number(&run.output, key)).collect())
+    };
+    let median = |kind, key: &str| spread(kind, key).map(|spread| spread.median);
+    let base = median(Kind::Malloc, "total").ok_or("a run reported no time")?;
+    let mut text = format!("{reference}\n\n");
+    let mut table = vec![
+        ["", "time ms (min..max)", "to malloc", "peak RSS", "after drop", "minor faults"].map(String::from).to_vec(),
+    ];
+    for kind in Kind::ALL {
+        let time = spread(kind, "total").ok_or("a run reported no time")?;
+        table.push(vec![
+            kind.label().to_owned(),
+            format!("{:.1} ({:.1}..{:.1})", time.median, time.min, time.max),
+            format!("{:.2}", time.median / base),
+            mib(median(kind, "peak")),
+            mib(median(kind, "final")),
+            median(kind, "faults").map_or_else(|| "n/a".into(), |faults| format!("{faults:.0}")),
+        ]);
+    }
+    text.push_str(&align(&table));
+    if base < TOO_SHORT_MS {
+        _ = writeln!(text, "\nThe job is too short to compare times: give a larger directory.");
+    }
+
+    let mut header = vec!["phases, ms".to_owned()];
+    header.extend(PHASES.map(String::from));
+    let mut table = vec![header];
+    for kind in Kind::ALL {
+        let mut row = vec![kind.label().to_owned()];
+        row.extend(PHASES.map(|name| median(kind, name).map_or_else(|| "n/a".into(), |ms| format!("{ms:.1}"))));
+        table.push(row);
+    }
+    text.push('\n');
+    text.push_str(&align(&table));
+    for (kind, runs) in runs.iter().filter(|(kind, _)| *kind != Kind::Malloc) {
+        _ = writeln!(text, "\nStats of {}", kind.label());
+        for line in runs.first().iter().flat_map(|run| lines(&run.output, "stats")) {
+            _ = writeln!(text, "{line}");
+        }
+    }
+    Ok(text)
+}
+
+/// The allocator's own figures, with the index alive and without it.
+fn stats_table([living, dropped]: &[Stats; 2]) -> String {
+    let route = |route: RouteStats| format!("{} ({} KiB)", route.live, route.live_bytes / 1024);
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let row = |name: &str, value: &dyn Fn(&Stats) -> String| vec![name.to_owned(), value(living), value(dropped)];
+    align(&[
+        vec!["live objects".to_owned(), "with the index".to_owned(), "after drop".to_owned()],
+        row("fallback", &|stats| route(stats.fallback)),
+        row("slab", &|stats| route(stats.slab)),
+        row("run", &|stats| route(stats.run)),
+        row("large", &|stats| route(stats.large)),
+        row("fallback calls", &|stats| stats.fallback_calls.to_string()),
+        row("mapped", &|stats| kib(stats.mapped_bytes)),
+        row("metadata", &|stats| kib(stats.metadata_bytes)),
+        row("free, resident", &|stats| kib(stats.free_resident_bytes)),
+    ])
+}
+
+fn mib(kib: Option<f64>) -> String {
+    kib.map_or_else(|| "n/a".into(), |kib| format!("{:.1} MiB", kib / 1024.0))
+}
+
+/// Rows of equal length in columns, the first to the left, the others to the right.
+fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<_> = (0..columns).map(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (i, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            _ = if i == 0 { write!(text, "{cell:width$}") } else { write!(text, "  {cell:>width$}") };
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! The example `index` as its user runs it: what it finds, what it reports, and its exit status.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The example's executable. `cargo test` builds it; a run of this test alone may not have.
+fn program() -> PathBuf {
+    let this = std::env::current_exe().expect("the path of this test");
+    let profile = this.ancestors().nth(2).expect("this test is in deps/");
+    let program = profile.join("examples").join("index");
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "index"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "cannot build the example");
+    }
+    program
+}
+
+fn index(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().expect("the example starts")
+}
+
+/// A directory of its own for each test, removed at the end.
+struct Corpus(PathBuf);
+
+impl Corpus {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mapalloc-index-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("a writable temporary directory");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("inside the corpus")).expect("a directory");
+        fs::write(path, content).expect("a file");
+        self
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("an ASCII path")
+    }
+}
+
+impl Drop for Corpus {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn known(name: &str) -> Corpus {
+    let corpus = Corpus::new(name);
+    corpus
+        .file("a.txt", "The quick brown fox\njumps over the lazy dog\n")
+        .file("deep/er/b.txt", "nothing here\nBROWN bread, fox-brown\n")
+        .file("c.txt", "a fox\n")
+        .file("empty", "")
+        .file("binary", [b'f', b'o', b'x', 0])
+        .file("latin1", [b'f', 0xf6, b'x'])
+        .file("target/built.txt", "fox brown")
+        .file(".git/object", "fox brown");
+    corpus
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Fails with everything the program said.
+#[track_caller]
+fn check(output: &Output, status: i32, in_output: &[&str], in_errors: &[&str]) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let said = format!("status {:?}\n--- stdout\n{out}\n--- stderr\n{err}", output.status);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    for expected in in_output {
+        assert!(out.contains(expected), "no {expected:?} in stdout; {said}");
+    }
+    for expected in in_errors {
+        assert!(err.contains(expected), "no {expected:?} in stderr; {said}");
+    }
+    assert!(!in_errors.is_empty() || err.is_empty(), "{said}");
+}
+
+/// Terms: the quick brown fox jumps over lazy dog / nothing here brown bread fox / fox ("a" is too short).
+const SUMMARY: &[&str] = &[
+    "4 text files, 86 bytes; skipped: 2 binary, 0 unreadable\n",
+    "11 distinct terms, 14 postings\n",
+    "commonest terms: brown 3, fox 3, the 2, bread 1",
+];
+
+#[test]
+fn compares_the_heaps_over_known_answers() {
+    let corpus = known("compare");
+    let output = index(&[corpus.path(), "--rounds=2", "--query=Brown fox", "--query", "fox absent"]);
+    check(&output, 0, SUMMARY, &[]);
+    check(
+        &output,
+        0,
+        &["query \"Brown fox\": 2 documents\n", "b.txt:2\n", "a.txt:1\n", "\"fox absent\": 0 documents"],
+        &[],
+    );
+    check(&output, 0, &["\nmalloc ", "\nPageAlloc::new() ", "\n.with_small_limit(0) ", "too short to compare"], &[]);
+    let out = text(&output.stdout);
+    assert!(out.find("b.txt:2") < out.find("a.txt:1"), "the shorter document with more hits comes first:\n{out}");
+}
+
+#[test]
+fn runs_on_each_heap_alone_with_any_number_of_threads() {
+    let corpus = known("alone");
+    for heap in ["malloc", "default", "slabs"] {
+        for threads in ["1", "7"] {
+            let output = index(&[corpus.path(), "--allocator", heap, "--threads", threads]);
+            check(&output, 0, SUMMARY, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_file_counts_once_and_links_are_not_followed() {
+    let corpus = known("links");
+    fs::hard_link(corpus.0.join("a.txt"), corpus.0.join("again.txt")).expect("a hard link");
+    std::os::unix::fs::symlink(".", corpus.0.join("loop")).expect("a symbolic link");
+    let deep = corpus.0.join("deep");
+    let output = index(&[corpus.path(), deep.to_str().expect("ASCII"), "--allocator=default"]);
+    check(&output, 0, SUMMARY, &[]);
+}
+
+#[test]
+fn a_missing_directory_is_reported_and_skipped() {
+    let corpus = known("missing");
+    let missing = corpus.0.join("no such directory");
+    let output = index(&[missing.to_str().expect("ASCII"), corpus.path(), "--rounds=1"]);
+    check(
+        &output,
+        1,
+        &["4 text files, 86 bytes; skipped: 2 binary, 1 unreadable\n"],
+        &["no such directory: No such file"],
+    );
+    assert_eq!(text(&output.stderr).lines().count(), 1, "reported once, not once a run");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_unreadable_file_is_reported_and_skipped() {
+    let corpus = known("unreadable");
+    // Address 0 of a process is never mapped, so this file cannot be read, not even by root.
+    let output = index(&[corpus.path(), "/proc/self/mem", "--rounds=1"]);
+    check(&output, 1, &["4 text files", "1 unreadable\n"], &["/proc/self/mem: Input/output error"]);
+
+    // SAFETY: a call without arguments that cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        use std::os::unix::fs::PermissionsExt;
+        corpus.file("secret", "fox");
+        fs::set_permissions(corpus.0.join("secret"), fs::Permissions::from_mode(0)).expect("an own file");
+        let output = index(&[corpus.path(), "--rounds=1"]);
+        check(&output, 1, &["4 text files", "1 unreadable\n"], &["secret: Permission denied"]);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    for arguments in [["--rounds=0"], ["--allocator=other"], ["--no-such-option"]] {
+        check(&index(&arguments), 2, &[], &["error: "]);
+    }
+}
+
+#[test]
+fn nothing_to_read_is_an_empty_index() {
+    let corpus = Corpus::new("empty");
+    assert!(Path::new(corpus.path()).is_dir());
+    check(
+        &index(&[corpus.path(), "--rounds=1"]),
+        0,
+        &["0 text files, 0 bytes", "query \"unsafe fn\": 0 documents"],
+        &[],
+    );
+}
