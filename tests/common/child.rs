@@ -1,0 +1,48 @@
+//! Tests in a process of their own: what they do to it harms no other test, and what hangs is killed.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const VARIABLE: &str = "MAPALLOC_TEST_CHILD";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `body` in a child process that runs this one test only. `test` is its path with the crate's name in front, as
+/// `module_path!` gives it.
+#[track_caller]
+pub(crate) fn in_child(test: &str, body: fn()) {
+    if std::env::var(VARIABLE).as_deref() == Ok(test) {
+        return body();
+    }
+    let (_, filter) = test.split_once("::").expect("the crate's name is in front");
+    let mut child = Command::new(std::env::current_exe().expect("the path of this test"))
+        .args([filter, "--exact", "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, test)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Its own children are in the group too, and die with it.
+        .process_group(0)
+        .spawn()
+        .expect("the test starts again");
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child to wait for") {
+            break Some(status);
+        }
+        if started.elapsed() > PATIENCE {
+            // SAFETY: a plain system call; the group is the child's, which has not been waited for.
+            unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+            _ = child.wait();
+            break None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let mut said = String::new();
+    _ = child.stdout.take().expect("piped").read_to_string(&mut said);
+    _ = child.stderr.take().expect("piped").read_to_string(&mut said);
+    let status = status.unwrap_or_else(|| panic!("{filter} hangs; it was killed:\n{said}"));
+    assert!(status.success() && said.contains("1 passed"), "{filter}: {status}\n{said}");
+}

@@ -1,0 +1,111 @@
+//! Everything is returned: the figures are back where they were once all is freed.
+//!
+//! In a child process with one test, since the test harness allocates too.
+
+use super::child::in_child;
+use super::model::{Block, KIB, MIB, Random};
+use std::alloc::Layout;
+use std::thread;
+
+#[test]
+fn live_figures_return_to_where_they_were() {
+    in_child(concat!(module_path!(), "::live_figures_return_to_where_they_were"), || {
+        let mut held = Vec::with_capacity(1000);
+        // What is set up once, at the first call, is not counted.
+        exercise(0, &mut held);
+        let before = crate::GLOBAL.stats();
+        for seed in 1..8 {
+            exercise(seed, &mut held);
+            let after = crate::GLOBAL.stats();
+            assert_eq!(
+                [after.fallback, after.slab, after.run, after.large],
+                [before.fallback, before.slab, before.run, before.large],
+                "round {seed}"
+            );
+        }
+    });
+}
+
+fn exercise(seed: u64, held: &mut Vec<Block>) {
+    let mut random = Random::new(seed);
+    for n in 0..400 {
+        let layout = random.layout(8 * MIB);
+        held.push(Block::new(layout, n % 2 == 0, n));
+        if n % 3 == 0 {
+            let which = random.below(held.len());
+            held[which].resize(random.size(8 * MIB));
+        }
+        if held.len() > 40 {
+            let which = random.below(held.len());
+            held.swap_remove(which).free();
+        }
+    }
+    held.drain(..).for_each(Block::free);
+}
+
+#[test]
+fn each_route_counts_its_own() {
+    in_child(concat!(module_path!(), "::each_route_counts_its_own"), || {
+        let route = |size: usize| {
+            let before = crate::GLOBAL.stats();
+            let block = Block::new(Layout::from_size_align(size, 8).expect("a layout"), false, 1);
+            let during = crate::GLOBAL.stats();
+            block.free();
+            let after = crate::GLOBAL.stats();
+            assert_eq!((after.live(), after.live_bytes()), (before.live(), before.live_bytes()), "{size} bytes");
+            assert_eq!(during.live(), before.live() + 1, "{size} bytes");
+            assert!(during.live_bytes() >= before.live_bytes() + size, "{size} bytes");
+            [
+                during.fallback.live - before.fallback.live,
+                during.slab.live - before.slab.live,
+                during.run.live - before.run.live,
+                during.large.live - before.large.live,
+            ]
+        };
+        // The exact boundaries are the engine's to tune; these are far from all of them.
+        assert_eq!(route(16), if crate::SMALL_LIMIT >= 16 { [1, 0, 0, 0] } else { [0, 1, 0, 0] });
+        assert_eq!(route(4 * KIB), [0, 1, 0, 0]);
+        assert_eq!(route(256 * KIB), [0, 0, 1, 0]);
+        assert_eq!(route(48 * MIB), [0, 0, 0, 1]);
+    });
+}
+
+#[test]
+fn freed_on_another_thread_is_freed() {
+    in_child(concat!(module_path!(), "::freed_on_another_thread_is_freed"), || {
+        let exchange = || {
+            let blocks = thread::spawn(|| {
+                let mut random = Random::new(5);
+                (0..100).map(|seed| Block::new(random.layout(5 * MIB), false, seed)).collect::<Vec<_>>()
+            });
+            let blocks = blocks.join().expect("no panic");
+            thread::spawn(|| blocks.into_iter().for_each(Block::free)).join().expect("no panic");
+        };
+        exchange();
+        let before = crate::GLOBAL.stats();
+        (0..5).for_each(|_| exchange());
+        let after = crate::GLOBAL.stats();
+        // Not the fallback, where what the standard library keeps of a thread may come or go.
+        assert_eq!([after.run, after.large], [before.run, before.large]);
+        assert!(after.slab.live.abs_diff(before.slab.live) <= 8, "{before:?}, then {after:?}");
+    });
+}
+
+#[test]
+fn purge_gives_back_what_is_free() {
+    in_child(concat!(module_path!(), "::purge_gives_back_what_is_free"), || {
+        let mut held = Vec::with_capacity(1000);
+        exercise(3, &mut held);
+        let mut block = Block::new(Layout::from_size_align(MIB, 8).expect("a layout"), false, 1);
+        let free = crate::GLOBAL.stats().free_resident_bytes;
+        let given_back = crate::GLOBAL.purge();
+        assert!(given_back <= free, "{given_back} of {free} bytes");
+        assert_eq!(crate::GLOBAL.stats().free_resident_bytes, free - given_back);
+        assert!(free - given_back <= 64 * KIB, "{given_back} of {free} bytes");
+        // Live memory is not touched, and what was given back can be had again.
+        block.check();
+        block.resize(3 * MIB);
+        block.free();
+        exercise(4, &mut held);
+    });
+}
