@@ -1,6 +1,7 @@
-//! The same program again as a child process with another heap, and what several runs of it amount to.
+//! The same program again as a child process with another heap, what several runs of it amount to, and a bar meanwhile.
 
 use crate::heap::{Kind, VARIABLE};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
@@ -55,4 +56,10 @@ impl Spread {
         let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
         Some(Self { median, min, max })
     }
+}
+
+/// A bar for work in steps of `what`, hidden unless standard error is a terminal.
+pub(crate) fn progress(what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect("a valid template");
+    ProgressBar::new(0).with_style(style).with_message(what.to_owned())
 }

@@ -26,7 +26,6 @@ pub(crate) fn rss_kib() -> Option<u64> {
 }
 
 /// Anonymous memory in huge pages now, in KiB.
-#[allow(dead_code, reason = "not every program that shares this room asks for it")]
 pub(crate) fn huge_kib() -> Option<u64> {
     field("/proc/self/smaps_rollup", "AnonHugePages:")
 }

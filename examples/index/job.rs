@@ -6,7 +6,7 @@ use crate::heap::PAGE_ALLOC;
 use crate::index::{Builder, Index};
 use crate::query;
 use crate::usage;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mapalloc::Stats;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -147,10 +147,4 @@ fn answer_query(answer: &mut String, index: &Index, query: &str) {
         let path = index.documents[hit.document as usize].path.display();
         _ = writeln!(answer, "  {:6.3}  {path}:{}", hit.score, hit.line);
     }
-}
-
-/// A bar for work in steps of `what`, hidden unless standard error is a terminal.
-pub(crate) fn progress(what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect("a valid template");
-    ProgressBar::new(0).with_style(style).with_message(what.to_owned())
 }

@@ -18,16 +18,19 @@
 )]
 
 #[path = "../common/children.rs"]
+#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod children;
 mod cli;
 mod corpus;
 #[path = "../common/heap.rs"]
+#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod heap;
 mod index;
 mod job;
 mod query;
 mod report;
 #[path = "../common/usage.rs"]
+#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod usage;
 
 use cli::Cli;
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
 
 /// The job in this process.
 fn once(cli: &Cli, kind: Kind) -> (String, u8) {
-    let bar = if cli.machine { indicatif::ProgressBar::hidden() } else { job::progress("files") };
+    let bar = if cli.machine { indicatif::ProgressBar::hidden() } else { children::progress("files") };
     let outcome = job::run(cli, &bar);
     for failure in &outcome.failures {
         eprintln!("index: {failure}");
@@ -84,7 +87,7 @@ fn on_another_heap(kind: Kind) -> Result<(String, u8), String> {
 /// The job in children, every heap in every round.
 fn side_by_side(cli: &Cli) -> Result<(String, u8), String> {
     let arguments = cli.child_arguments();
-    let bar = job::progress("runs");
+    let bar = children::progress("runs");
     bar.set_length((usize::from(cli.rounds) * Kind::ALL.len() + 1) as u64);
     bar.tick();
 
