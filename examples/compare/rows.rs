@@ -38,7 +38,7 @@ pub(crate) const HEAPS: [Row; 14] = [
     row("1 MiB, all pages touched", 500, |probe| churn(probe, layout(MIB, 8), 1, 500)),
     row("64 MiB, all pages touched", 4, |probe| churn(probe, layout(64 * MIB, 8), 1, 4)),
     row("256 KiB zeroed, all pages touched", 2_000, |probe| zeroed(probe, 256 * KIB, PAGE, 2_000)),
-    row("64 MiB zeroed, a page in each MiB touched", 200, |probe| zeroed(probe, 64 * MIB, MIB, 200)),
+    row("64 MiB zeroed, a page in each MiB touched", 50, |probe| zeroed(probe, 64 * MIB, MIB, 50)),
     row("Vec pushed to 512 MiB", 1, |probe| grow(probe, Vec::new(), Vec::push)),
     row("1,000 Vecs growing to 200 KiB together", 1, many_vectors),
     row("Vec to 16 MiB in steps of 4 KiB", 4096, small_steps),
