@@ -135,13 +135,16 @@ fn zeroed(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The size after this one.
+type Next = fn(usize) -> usize;
+
 fn growth(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("realloc");
-    let next: [(&str, usize, fn(usize) -> usize); 2] = [
+    let steps: [(&str, usize, Next); 2] = [
         ("doubling to 64 MiB", 64 * MIB, |size| size * 2),
         ("steps of 16 KiB to 8 MiB", 8 * MIB, |size| size + 16 * KIB),
     ];
-    for (id, end, next) in next {
+    for (id, end, next) in steps {
         group.throughput(Throughput::Bytes(end as u64));
         each_heap!(|name, heap| group.bench_function(BenchmarkId::new(id, name), |b| {
             b.iter(|| {

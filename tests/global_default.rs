@@ -2,7 +2,7 @@
 
 use mapalloc::PageAlloc;
 
-mod common;
+mod global;
 
 #[global_allocator]
 static GLOBAL: PageAlloc = PageAlloc::new();

@@ -1,11 +1,11 @@
 //! A fallback of the program's own, which sees to it that it gets what is its, and nothing else.
 
-use common::{Block, Random};
+use global::{Block, Random};
 use mapalloc::PageAlloc;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-mod common;
+mod global;
 
 #[global_allocator]
 static GLOBAL: PageAlloc<Checked> = PageAlloc::with_fallback(Checked).with_small_limit(SMALL_LIMIT);
