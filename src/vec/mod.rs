@@ -279,7 +279,7 @@ impl<T> PageVec<T> {
     /// * `ptr` and `capacity` are those of a `PageVec` that was given up, by [`into_raw_parts`](Self::into_raw_parts) or
     ///   [`ManuallyDrop`], and they make no second vector. Its element type has the size and the alignment of `T`.
     /// * The first `length` elements are initialised, and `length` is at most `capacity`.
-    pub const unsafe fn from_raw_parts(ptr: *mut T, length: usize, capacity: usize) -> Self {
+    pub unsafe fn from_raw_parts(ptr: *mut T, length: usize, capacity: usize) -> Self {
         // SAFETY: the caller says that these are the base and the capacity of a vector, whose block is not null and passes
         // to this value.
         let storage = unsafe { Storage::from_raw_parts(NonNull::new_unchecked(ptr), capacity) };
@@ -290,7 +290,7 @@ impl<T> PageVec<T> {
     fn from_box(boxed: PageBox<[T]>) -> Self {
         let len = boxed.len();
         let base = PageBox::into_raw(boxed).cast::<T>();
-        // SAFETY: the box's block is that of `len` elements; the box is given up.
+        // SAFETY: the box's block is that of `len` elements, as a vector's would be; the box is given up.
         unsafe { Self::from_raw_parts(base, len, len) }
     }
 }

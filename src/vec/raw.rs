@@ -5,8 +5,8 @@
 //!
 //! # Invariants
 //! * **S1** `(base, capacity elements)` is a block (see `pages`) that the storage owns.
-//! * **S2** `capacity` is as many elements as the block's extent holds, or fewer; the extent of `capacity` elements is that
-//!   of the block.
+//! * **S2** `capacity` is as many elements as the block's extent holds, and the extent of so many elements is that of the
+//!   block.
 //! * **S3** For elements of size zero `capacity` is zero, and the room for them is endless.
 
 use crate::error::Result;
@@ -100,13 +100,15 @@ impl<T> Storage<T> {
         Ok(storage)
     }
 
-    /// The storage with this base and capacity.
+    /// The storage with this base and at least this capacity.
     ///
     /// # Safety
     /// `(base, capacity elements of T)` is a block of the caller's, which becomes the storage's.
-    pub(super) const unsafe fn from_raw_parts(base: NonNull<T>, capacity: usize) -> Self {
+    pub(super) unsafe fn from_raw_parts(base: NonNull<T>, capacity: usize) -> Self {
         let capacity = if size_of::<T>() == 0 { 0 } else { capacity };
-        Self { raw: RawStorage { base: base.cast(), capacity }, owns: PhantomData }
+        let mut storage = Self { raw: RawStorage { base: base.cast(), capacity }, owns: PhantomData };
+        storage.set_extent(storage.raw.layout(Self::ELEMENT));
+        storage
     }
 
     /// Where the first element is.
@@ -162,7 +164,7 @@ impl<T> Storage<T> {
             .map(|new| (self.raw.layout(Self::ELEMENT), new))
     }
 
-    /// Restores S2 when the block has a new extent. Only elements with a size have blocks that change.
+    /// Sets the capacity to what a block of this layout holds: S2. Without elements, or their size, it holds none.
     fn set_extent(&mut self, layout: Layout) {
         self.raw.capacity = pages::extent(layout) / size_of::<T>().max(1);
     }
