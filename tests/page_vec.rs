@@ -1,0 +1,440 @@
+//! `PageVec` against `Vec`: the same operations, the same panics in the same places, the same elements and the same drops.
+
+mod common;
+
+use common::{Item, Ledger, quietly};
+use mapalloc::{PageVec, page_size};
+use proptest::prelude::*;
+use std::cell::Cell;
+use std::ops::Bound;
+use std::rc::Rc;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push(u32),
+    Pop,
+    Insert(usize, u32),
+    Remove(usize),
+    SwapRemove(usize),
+    Truncate(usize),
+    Clear,
+    Resize(usize, u32),
+    ResizeWith(usize),
+    ExtendFromSlice(usize),
+    ExtendFromWithin(Bound<usize>, Bound<usize>),
+    Extend { count: usize, hint: usize },
+    Drain { from: Bound<usize>, to: Bound<usize>, front: usize, back: usize, forget: bool },
+    Retain(u32),
+    RetainMut(u32),
+    DedupByKey(u32),
+    Dedup,
+    Append(usize),
+    SplitOff(usize),
+    Clone,
+    CloneFrom(usize),
+    Reserve(usize),
+    ReserveExact(usize),
+    ShrinkTo(usize),
+    ShrinkToFit,
+    IntoIter { front: usize, back: usize },
+    Boxed,
+    RawParts,
+    Collect,
+}
+
+fn index() -> impl Strategy<Value = usize> {
+    0..40_usize
+}
+
+fn bound() -> impl Strategy<Value = Bound<usize>> {
+    prop_oneof![index().prop_map(Bound::Included), index().prop_map(Bound::Excluded), Just(Bound::Unbounded)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let value = || 0..8_u32;
+    prop_oneof![
+        4 => value().prop_map(Op::Push),
+        1 => Just(Op::Pop),
+        2 => (index(), value()).prop_map(|(i, v)| Op::Insert(i, v)),
+        1 => index().prop_map(Op::Remove),
+        1 => index().prop_map(Op::SwapRemove),
+        1 => index().prop_map(Op::Truncate),
+        1 => Just(Op::Clear),
+        2 => (index(), value()).prop_map(|(n, v)| Op::Resize(n, v)),
+        2 => index().prop_map(Op::ResizeWith),
+        2 => index().prop_map(Op::ExtendFromSlice),
+        2 => (bound(), bound()).prop_map(|(from, to)| Op::ExtendFromWithin(from, to)),
+        2 => (index(), index()).prop_map(|(count, hint)| Op::Extend { count, hint }),
+        3 => (bound(), bound(), 0..5_usize, 0..5_usize, prop::bool::weighted(0.1))
+            .prop_map(|(from, to, front, back, forget)| Op::Drain { from, to, front, back, forget }),
+        2 => value().prop_map(Op::Retain),
+        1 => value().prop_map(Op::RetainMut),
+        1 => value().prop_map(Op::DedupByKey),
+        2 => Just(Op::Dedup),
+        1 => index().prop_map(Op::Append),
+        1 => index().prop_map(Op::SplitOff),
+        1 => Just(Op::Clone),
+        1 => index().prop_map(Op::CloneFrom),
+        1 => index().prop_map(Op::Reserve),
+        1 => index().prop_map(Op::ReserveExact),
+        1 => index().prop_map(Op::ShrinkTo),
+        1 => Just(Op::ShrinkToFit),
+        1 => (0..5_usize, 0..5_usize).prop_map(|(front, back)| Op::IntoIter { front, back }),
+        1 => Just(Op::Boxed),
+        1 => Just(Op::RawParts),
+        1 => Just(Op::Collect),
+    ]
+}
+
+/// New elements, from an iterator whose every step may panic and whose size hint need not be true.
+struct Source<'a, P> {
+    ledger: &'a Rc<Ledger>,
+    pad: P,
+    left: usize,
+    hint: usize,
+}
+
+impl<P: Copy> Iterator for Source<'_, P> {
+    type Item = Item<P>;
+
+    fn next(&mut self) -> Option<Item<P>> {
+        self.ledger.tick();
+        self.left = self.left.checked_sub(1)?;
+        Some(Item::new(self.ledger, self.left as u32 % 8, self.pad))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.hint, None)
+    }
+}
+
+/// The same code for both vectors: only the name of the type differs.
+macro_rules! apply_to {
+    ($apply:ident, $Vec:ident) => {
+        fn $apply<P: Copy>(vec: &mut $Vec<Item<P>>, ledger: &Rc<Ledger>, pad: P, op: &Op) -> Vec<u32> {
+            let item = |value| Item::new(ledger, value, pad);
+            let items = |count: usize| (0..count as u32).map(|n| item(n % 8)).collect::<$Vec<_>>();
+            let mut seen = Vec::new();
+            match *op {
+                Op::Push(value) => vec.push(item(value)),
+                Op::Pop => seen.extend(vec.pop().map(|item| item.value)),
+                Op::Insert(at, value) => vec.insert(at, item(value)),
+                Op::Remove(at) => seen.push(vec.remove(at).value),
+                Op::SwapRemove(at) => seen.push(vec.swap_remove(at).value),
+                Op::Truncate(len) => vec.truncate(len),
+                Op::Clear => vec.clear(),
+                Op::Resize(len, value) => vec.resize(len, item(value)),
+                Op::ResizeWith(len) => vec.resize_with(len, || {
+                    ledger.tick();
+                    item(1)
+                }),
+                Op::ExtendFromSlice(count) => vec.extend_from_slice(&items(count)),
+                Op::ExtendFromWithin(from, to) => vec.extend_from_within((from, to)),
+                Op::Extend { count, hint } => vec.extend(Source { ledger, pad, left: count, hint }),
+                Op::Drain { from, to, front, back, forget } => {
+                    let mut drain = vec.drain((from, to));
+                    seen.extend(drain.as_slice().iter().map(|item| item.value));
+                    seen.extend(drain.by_ref().take(front).map(|item| item.value));
+                    seen.extend(drain.by_ref().rev().take(back).map(|item| item.value));
+                    seen.push(drain.len() as u32);
+                    // Leaks the elements, which the interpreter of the tests would hold against them.
+                    if forget && !cfg!(miri) {
+                        std::mem::forget(drain);
+                    }
+                }
+                Op::Retain(value) => vec.retain(|item| {
+                    ledger.tick();
+                    item.value > value
+                }),
+                Op::RetainMut(value) => vec.retain_mut(|item| {
+                    ledger.tick();
+                    item.value += 1;
+                    item.value != value
+                }),
+                Op::DedupByKey(divisor) => vec.dedup_by_key(|item| {
+                    ledger.tick();
+                    item.value / (divisor + 1)
+                }),
+                Op::Dedup => vec.dedup(),
+                Op::Append(count) => {
+                    let mut other = items(count);
+                    vec.append(&mut other);
+                    seen.push(other.len() as u32);
+                }
+                Op::SplitOff(at) => {
+                    let tail = vec.split_off(at);
+                    seen.extend(tail.iter().map(|item| item.value));
+                }
+                Op::Clone => *vec = vec.clone(),
+                Op::CloneFrom(count) => vec.clone_from(&items(count)),
+                Op::Reserve(count) => vec.reserve(count),
+                Op::ReserveExact(count) => vec.reserve_exact(count),
+                Op::ShrinkTo(capacity) => vec.shrink_to(capacity),
+                Op::ShrinkToFit => vec.shrink_to_fit(),
+                Op::IntoIter { front, back } => {
+                    let mut iter = std::mem::take(vec).into_iter();
+                    seen.extend(iter.by_ref().take(front).map(|item| item.value));
+                    seen.extend(iter.by_ref().rev().take(back).map(|item| item.value));
+                    *vec = iter.clone().collect();
+                }
+                Op::Boxed => *vec = std::mem::take(vec).into_boxed_slice().into(),
+                Op::RawParts => {
+                    let mut old = std::mem::ManuallyDrop::new(std::mem::take(vec));
+                    // SAFETY: the parts of a vector that is given up.
+                    *vec = unsafe { $Vec::from_raw_parts(old.as_mut_ptr(), old.len(), old.capacity()) };
+                }
+                Op::Collect => *vec = std::mem::take(vec).into_iter().collect(),
+            }
+            seen
+        }
+    };
+}
+
+apply_to!(apply_to_model, Vec);
+apply_to!(apply_to_pages, PageVec);
+
+fn compare<P: Copy>(pad: P, ops: &[(Op, Option<u32>)]) -> Result<(), TestCaseError> {
+    let (model_ledger, ledger) = (Ledger::new(), Ledger::new());
+    let (mut model, mut vec) = (Vec::new(), PageVec::new());
+    for (op, fuse) in ops {
+        model_ledger.arm(*fuse);
+        ledger.arm(*fuse);
+        let expected = quietly(|| apply_to_model(&mut model, &model_ledger, pad, op));
+        let result = quietly(|| apply_to_pages(&mut vec, &ledger, pad, op));
+        model_ledger.arm(None);
+        ledger.arm(None);
+        prop_assert_eq!(result.as_ref().ok(), expected.as_ref().ok(), "what {:?} gave, fuse {:?}", op, fuse);
+        let values = vec.iter().map(|item| item.value).collect::<Vec<_>>();
+        prop_assert_eq!(
+            &values,
+            &model.iter().map(|item| item.value).collect::<Vec<_>>(),
+            "after {:?}, fuse {:?}",
+            op,
+            fuse
+        );
+        prop_assert_eq!(ledger.live(), model_ledger.live(), "live after {:?}, fuse {:?}", op, fuse);
+        prop_assert!(vec.capacity() >= vec.len());
+        if vec.capacity() > 0 {
+            prop_assert_eq!(vec.as_ptr().addr() % page_size().max(align_of::<Item<P>>()), 0);
+        }
+    }
+    let leaked = ledger.live() - vec.len();
+    drop(vec);
+    prop_assert_eq!(ledger.live(), leaked, "the vector drops what it holds, once");
+    Ok(())
+}
+
+fn ops() -> impl Strategy<Value = Vec<(Op, Option<u32>)>> {
+    prop::collection::vec((op(), prop::option::weighted(0.3, 0..60_u32)), 1..40)
+}
+
+fn config() -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { 400 };
+    // Files of old failures are of no use to a machine that has none, and Miri cannot read the working directory.
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(16384))]
+struct Wide;
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn small_elements_behave_as_in_vec(ops in ops()) {
+        compare((), &ops)?;
+    }
+
+    #[test]
+    fn elements_larger_than_a_page_behave_as_in_vec(ops in ops()) {
+        compare([7_u8; 4999], &ops)?;
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "large copies are slow there")]
+    fn elements_aligned_past_a_page_behave_as_in_vec(ops in ops()) {
+        compare(Wide, &ops)?;
+    }
+}
+
+thread_local! {
+    static MADE: Cell<u32> = const { Cell::new(0) };
+    static DROPPED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// An element without a size.
+#[derive(PartialEq, Debug)]
+struct Nothing(());
+
+impl Nothing {
+    fn new() -> Self {
+        MADE.set(MADE.get() + 1);
+        Self(())
+    }
+}
+
+impl Clone for Nothing {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Nothing {
+    fn drop(&mut self) {
+        DROPPED.set(DROPPED.get() + 1);
+    }
+}
+
+macro_rules! trace_of_nothing {
+    ($Vec:ident) => {{
+        MADE.set(0);
+        DROPPED.set(0);
+        let mut trace = Vec::new();
+        let mut vec = $Vec::new();
+        macro_rules! step {
+            ($run:expr) => {{
+                let _ = $run;
+                trace.push((vec.len(), vec.capacity(), MADE.get(), DROPPED.get()));
+            }};
+        }
+        step!(vec.push(Nothing::new()));
+        step!(vec.resize(100, Nothing::new()));
+        step!(vec.extend_from_within(10..20));
+        step!(vec.insert(5, Nothing::new()));
+        step!(vec.remove(0));
+        step!(vec.swap_remove(7));
+        step!(vec.drain(10..50).nth(3));
+        let mut odd = false;
+        step!(vec.retain(|_| {
+            odd = !odd;
+            odd
+        }));
+        step!(vec.split_off(20));
+        step!(vec.shrink_to_fit());
+        step!(vec.extend((0..9).map(|_| Nothing::new())));
+        step!(vec = vec.clone());
+        step!(vec = vec.into_boxed_slice().into());
+        let mut iter = vec.into_iter();
+        iter.next_back();
+        vec = iter.collect();
+        step!(vec.dedup());
+        step!(vec.pop());
+        drop(vec);
+        trace.push((0, 0, MADE.get(), DROPPED.get()));
+        trace
+    }};
+}
+
+#[test]
+fn elements_without_a_size_behave_as_in_vec() {
+    let expected = trace_of_nothing!(Vec);
+    assert_eq!(trace_of_nothing!(PageVec), expected);
+    assert_eq!(MADE.get(), DROPPED.get());
+    let full = PageVec::<()>::from(vec![(); usize::MAX]);
+    assert_eq!(full.len(), usize::MAX);
+    assert!(quietly(|| { full }.push(())).is_err());
+}
+
+/// The panics of both vectors, with their messages.
+macro_rules! messages {
+    ($Vec:ident) => {{
+        let three = || $Vec::from([1_u64, 2, 3]);
+        let runs: Vec<Box<dyn Fn()>> = vec![
+            Box::new(move || three().insert(4, 0)),
+            Box::new(move || drop(three().remove(3))),
+            Box::new(move || drop(three().swap_remove(3))),
+            Box::new(move || drop(three().split_off(4))),
+            Box::new(move || drop(three()[3])),
+            Box::new(move || drop(three().drain(2..5))),
+            Box::new(move || drop(three().drain(4..))),
+            Box::new(move || three().extend_from_within(..9)),
+            Box::new(move || three().reserve(usize::MAX)),
+            Box::new(move || three().reserve(usize::MAX / 16 + 1)),
+            Box::new(move || three().reserve_exact(usize::MAX - 1)),
+            Box::new(move || three().resize(usize::MAX, 0)),
+            Box::new(|| drop($Vec::<u64>::with_capacity(usize::MAX))),
+            Box::new(|| drop($Vec::<u8>::with_capacity(isize::MAX as usize + 1))),
+            Box::new(|| three_and_endless(&mut $Vec::new())),
+        ];
+        runs.iter().map(|run| panic_message(run)).collect::<Vec<_>>()
+    }};
+}
+
+/// An iterator that promises more elements than can be, and has three.
+fn three_and_endless(vec: &mut impl Extend<u64>) {
+    struct Liar(u64);
+    impl Iterator for Liar {
+        type Item = u64;
+        fn next(&mut self) -> Option<u64> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(self.0)
+        }
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (usize::MAX, None)
+        }
+    }
+    vec.extend(Liar(3));
+}
+
+fn panic_message(run: &dyn Fn()) -> String {
+    let payload = quietly(run).expect_err("this panics in `Vec`");
+    match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => (*payload.downcast::<&str>().expect("a message")).to_string(),
+    }
+}
+
+#[test]
+fn panics_say_what_those_of_vec_say() {
+    let expected = messages!(Vec);
+    assert_eq!(messages!(PageVec), expected);
+    assert_eq!(expected[0], "insertion index (is 4) should be <= len (is 3)");
+    assert_eq!(expected[8], "capacity overflow");
+}
+
+#[test]
+fn growth_by_single_pushes_keeps_every_element_and_the_alignment() {
+    let count: u64 = if cfg!(miri) { 3000 } else { 5_000_000 };
+    let mut vec = PageVec::new();
+    let mut moves = 0;
+    let mut start = vec.as_ptr();
+    for n in 0..count {
+        vec.push(n);
+        if vec.as_ptr() != start {
+            start = vec.as_ptr();
+            moves += 1;
+            assert_eq!(start.addr() % page_size(), 0);
+        }
+    }
+    assert!(vec.iter().copied().eq(0..count));
+    assert!(moves <= 1 + count.ilog2(), "{moves} moves");
+    assert!(vec.capacity() as u64 <= 2 * count.max(page_size() as u64));
+}
+
+#[test]
+#[cfg(not(miri))]
+fn growth_moves_pages_and_makes_no_second_copy() {
+    // 256 MiB of which two pages are ever touched: copying the elements would touch, or at least read, all of it.
+    let bytes = 256 << 20;
+    // SAFETY: zero is a byte.
+    let mut vec = unsafe { PageVec::<u8>::zeroed_unchecked(bytes) };
+    vec[0] = 1;
+    vec[bytes - 1] = 2;
+    let resident = || procfs::process::Process::myself().unwrap().statm().unwrap().resident * procfs::page_size();
+    let before = resident();
+    vec.reserve_exact(bytes);
+    vec.reserve(4 * bytes);
+    assert!(resident() < before + (64 << 20), "{} before, {} after", before, resident());
+    assert_eq!((vec[0], vec[1], vec[bytes - 1]), (1, 0, 2));
+}
+
+#[test]
+#[cfg(not(miri))]
+fn refused_growth_leaves_the_vector_as_it_was() {
+    let mut vec = PageVec::from([1_u8, 2, 3]);
+    let (start, capacity) = (vec.as_ptr(), vec.capacity());
+    let error = vec.try_reserve(1 << 60).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+    assert_eq!((vec.as_ptr(), vec.capacity(), &vec[..]), (start, capacity, &[1, 2, 3][..]));
+}
