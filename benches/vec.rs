@@ -8,11 +8,9 @@
 //! Criterion measures the one after the other, not in turns: for ratios use `cargo run --release --example compare`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mapalloc::PageVec;
 use std::hint::black_box;
 use std::time::Duration;
-
-// A stand-in until the crate has its own.
-type PageVec<T> = Vec<T>;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -26,6 +24,13 @@ trait Zeros {
 impl Zeros for Vec<u64> {
     fn zeros(len: usize) -> Self {
         vec![0; len]
+    }
+}
+
+impl Zeros for PageVec<u64> {
+    fn zeros(len: usize) -> Self {
+        // SAFETY: eight zero bytes are a `u64`.
+        unsafe { Self::zeroed_unchecked(len) }
     }
 }
 

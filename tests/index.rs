@@ -155,7 +155,7 @@ fn an_unreadable_file_is_reported_and_skipped() {
     if unsafe { libc::geteuid() } != 0 {
         use std::os::unix::fs::PermissionsExt;
         corpus.file("secret", "fox");
-        fs::set_permissions(corpus.0.join("secret"), fs::Permissions::from_mode(0)).expect("an own file");
+        fs::set_permissions(corpus.0.join("secret"), fs::Permissions::from_mode(0o000)).expect("an own file");
         let output = index(&[corpus.path(), "--rounds=1"]);
         check(&output, 1, &["4 text files", "1 unreadable\n"], &["secret: Permission denied"]);
     }

@@ -4,13 +4,11 @@
 //! checked before it is freed.
 
 use crate::probe::Probe;
+use mapalloc::PageVec;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::hint::black_box;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-
-// A stand-in until the crate has its own.
-type PageVec<T> = Vec<T>;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -80,8 +78,8 @@ pub(crate) const PAGE_VEC: [Row; 4] = [
     }),
     row(CONTAINERS[3], 10, |probe| {
         for _ in 0..10 {
-            let mut vec = PageVec::new();
-            vec.resize(64 * MIB, 0_u8);
+            // SAFETY: a zero byte is a `u8`.
+            let mut vec: PageVec<u8> = unsafe { PageVec::zeroed_unchecked(64 * MIB) };
             touch_some(probe, &mut vec);
         }
     }),

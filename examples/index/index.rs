@@ -4,12 +4,10 @@
 //! [`Index::merge`] makes one vocabulary of them and sorts the logs into a single `PageVec` that holds all posting lists
 //! back to back. A page container per term would waste most of a page on most terms; few big ones waste nothing.
 
+use mapalloc::PageVec;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
-
-// A stand-in until the crate has its own.
-type PageVec<T> = Vec<T>;
 
 /// Longer runs of letters are encoded data more often than words.
 const LONGEST_TERM: usize = 64;
@@ -148,7 +146,8 @@ fn list_range(ends: &[u64], term: usize) -> Range<usize> {
 
 /// A counting sort by term, then each list by document, since threads took the documents in turns.
 fn sort_into_lists(terms: usize, logs: Vec<(Vec<u32>, Log)>) -> (PageVec<u64>, PageVec<Posting>) {
-    let mut ends: PageVec<u64> = (0..terms).map(|_| 0).collect();
+    let mut ends = PageVec::new();
+    ends.resize(terms, 0_u64);
     for (renumbered, log) in &logs {
         for &(term, _) in log.iter() {
             ends[renumbered[term as usize] as usize] += 1;

@@ -5,9 +5,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-
-// A stand-in until the crate has its own.
-type PageVec<T> = Vec<T>;
+use mapalloc::PageVec;
 
 /// Growth beyond this is skipped: an input must not exhaust the fuzzer's memory.
 const MOST: usize = 100_000;
