@@ -73,9 +73,14 @@ fn over_aligned_types() {
     let mut pages: Vec<Page> = Vec::new();
     for n in 0..100_u8 {
         pages.push(Page([n; 4096]));
-        assert_eq!(pages.as_ptr() as usize % 4096, 0);
+        assert_eq!(pages.as_ptr().addr() % 4096, 0);
     }
-    assert!(lines.iter().enumerate().all(|(n, line)| &raw const **line as usize % 64 == 0 && line.0[63] == n as u8));
+    assert!(
+        lines
+            .iter()
+            .enumerate()
+            .all(|(n, line)| (&raw const **line).addr().is_multiple_of(64) && line.0[63] == n as u8)
+    );
     assert!(pages.iter().enumerate().all(|(n, page)| page.0[4095] == n as u8));
 }
 

@@ -48,7 +48,7 @@ fn an_exhausted_address_space_is_null_and_usable_again() {
         for size in [2 * ROOM, 64 * MIB, 5 * MIB, 300 * KIB, 40 * KIB, 5 * KIB] {
             let layout = Layout::from_size_align(size, 16).expect("a layout");
             while blocks.len() < blocks.capacity() {
-                match Block::try_new(layout, blocks.len() % 2 == 0, blocks.len() as u64) {
+                match Block::try_new(layout, blocks.len().is_multiple_of(2), blocks.len() as u64) {
                     Some(block) => blocks.push(block),
                     None => break,
                 }

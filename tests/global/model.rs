@@ -145,7 +145,7 @@ impl Block {
 fn places(size: usize) -> impl Iterator<Item = Range<usize>> {
     let last = (size - 1) / PIECE;
     let whole = (0..last.min(WHOLE / PIECE)).chain((WHOLE / PIECE..last).step_by(16));
-    whole.map(|piece| piece * PIECE..(piece + 1) * PIECE).chain([last * PIECE..size])
+    whole.map(|piece| piece * PIECE..(piece + 1) * PIECE).chain(std::iter::once(last * PIECE..size))
 }
 
 /// A small generator of numbers for the tests that need none that shrink: splitmix64.

@@ -71,6 +71,10 @@ static ENDED: AtomicUsize = AtomicUsize::new(0);
 struct Late(RefCell<Vec<Block>>);
 
 impl Late {
+    fn made_at_first_use() -> Self {
+        Self(RefCell::new(some_blocks(7, 3)))
+    }
+
     const fn new() -> Self {
         Self(RefCell::new(Vec::new()))
     }
@@ -88,7 +92,7 @@ impl Drop for Late {
 
 thread_local! {
     static EARLY: Late = const { Late::new() };
-    static LAZY: Late = Late::new();
+    static LAZY: Late = Late::made_at_first_use();
 }
 
 #[test]
