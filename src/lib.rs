@@ -1,6 +1,7 @@
 //! draft
 mod error;
 mod global;
+mod heap;
 pub mod map;
 mod page;
 mod stats;

@@ -180,8 +180,6 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
 
 /// Writes a message to standard error, as far as it takes it.
 pub(crate) fn write_stderr(message: &[u8]) {
-    // SAFETY: file descriptor 2 is only written to; if the program closed it, the call fails.
-    let stderr = unsafe { rustix::stdio::stderr() };
     // There is nowhere left to report a failure of the report.
-    let _ = call(|| rustix::io::write(stderr, message));
+    let _ = call(|| rustix::io::write(rustix::stdio::stderr(), message));
 }
