@@ -41,7 +41,7 @@ use std::alloc::System;
 /// * A child of `fork` can allocate and free, whatever other threads were doing.
 /// * `errno` is as it was before the call.
 /// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
-///   more for a while where what was given back is soon asked for again. Each thread's magazines come on top: bounded by
+///   and up to 256 MiB more for a while where what was given back is soon asked for again. Each thread's magazines come on top: bounded by
 ///   6 MiB if it has used every size class.
 ///
 /// It must not be called from signal handlers, as no allocator may that the C library does not list as

@@ -22,12 +22,16 @@ const REGRET_MILLISECONDS: u64 = 50;
 /// What regret added is halved each time this span passes without more of it.
 const HALF_LIFE_MILLISECONDS: u64 = 1000;
 
+/// Regret never lifts the budget by more than this.
+const MAX_BONUS: usize = 256 << 20;
+
 /// The budget's state: relaxed numbers, any mixture of which gives a usable budget.
 pub(super) struct Budget {
     bonus: AtomicUsize,
     bonus_since: AtomicU64,
+    /// What was given back lately and not regretted since, and when the last of it was.
+    purged: AtomicUsize,
     purged_at: AtomicU64,
-    max_bonus: AtomicUsize,
 }
 
 impl Budget {
@@ -35,14 +39,9 @@ impl Budget {
         Self {
             bonus: AtomicUsize::new(0),
             bonus_since: AtomicU64::new(0),
+            purged: AtomicUsize::new(0),
             purged_at: AtomicU64::new(0),
-            max_bonus: AtomicUsize::new(CEILING),
         }
-    }
-
-    /// Fits the largest bonus to the machine; once.
-    pub(super) fn reserve(&self) {
-        self.max_bonus.store((sys::physical_memory() / 32).max(CEILING), Relaxed);
     }
 
     /// The bytes that may stay free and resident while `live` bytes are in use.
@@ -69,22 +68,29 @@ impl Budget {
     /// Notes that memory was given back.
     pub(super) fn purged(&self, bytes: usize) {
         if bytes > 0 {
-            self.purged_at.store(sys::coarse_milliseconds(), Relaxed);
+            let now = sys::coarse_milliseconds();
+            let recent = now.saturating_sub(self.purged_at.load(Relaxed)) <= REGRET_MILLISECONDS;
+            let before = if recent { self.purged.load(Relaxed) } else { 0 };
+            self.purged.store(before.saturating_add(bytes), Relaxed);
+            self.purged_at.store(now, Relaxed);
         }
     }
 
     /// Notes that a request of `bytes` found no free memory that is resident.
     pub(super) fn missed(&self, bytes: usize) {
-        let purged_at = self.purged_at.load(Relaxed);
-        if purged_at == 0 {
+        let purged = self.purged.load(Relaxed);
+        if purged == 0 {
             return;
         }
         let now = sys::coarse_milliseconds();
-        if now.saturating_sub(purged_at) > REGRET_MILLISECONDS {
+        if now.saturating_sub(self.purged_at.load(Relaxed)) > REGRET_MILLISECONDS {
+            self.purged.store(0, Relaxed);
             return;
         }
-        let bonus = self.bonus().saturating_add(bytes).min(self.max_bonus.load(Relaxed));
-        self.bonus.store(bonus, Relaxed);
+        // Only as much is regretted as was given back.
+        let regretted = bytes.min(purged);
+        self.purged.store(purged - regretted, Relaxed);
+        self.bonus.store(self.bonus().saturating_add(regretted).min(MAX_BONUS), Relaxed);
         self.bonus_since.store(now, Relaxed);
     }
 }
@@ -107,11 +113,17 @@ mod tests {
         budget.missed(64 << 20);
         assert_eq!(budget.limit(0), FLOOR, "nothing was given back, so nothing is regretted");
         budget.purged(64 << 20);
-        budget.missed(64 << 20);
-        assert_eq!(budget.limit(0), FLOOR + (64 << 20));
+        budget.missed(60 << 20);
+        budget.missed(60 << 20);
+        assert_eq!(budget.limit(0), FLOOR + (64 << 20), "no more is regretted than was given back");
         budget.bonus_since.fetch_sub(2 * HALF_LIFE_MILLISECONDS, Relaxed);
         assert_eq!(budget.limit(0), FLOOR + (16 << 20));
         budget.bonus_since.fetch_sub(9 * HALF_LIFE_MILLISECONDS, Relaxed);
         assert_eq!(budget.limit(0), FLOOR);
+        for _ in 0..10 {
+            budget.purged(64 << 20);
+            budget.missed(64 << 20);
+        }
+        assert_eq!(budget.limit(0), FLOOR + MAX_BONUS);
     }
 }

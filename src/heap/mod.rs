@@ -191,7 +191,6 @@ impl Heap {
                     && fork::register();
                 if ready {
                     self.growth.reserve();
-                    self.budget.reserve();
                 }
                 self.state.store(if ready { READY } else { UNAVAILABLE }, Release);
             }
