@@ -103,7 +103,8 @@ impl<F> PageAlloc<F> {
     /// Whether the fallback heap serves a layout.
     #[inline(always)]
     const fn is_small(&self, routed: usize) -> bool {
-        routed <= self.small_limit
+        // The first comparison is for the compiler: with a limit of 0, nothing is left of this.
+        self.small_limit != 0 && routed <= self.small_limit
     }
 }
 
@@ -139,6 +140,47 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         new
     }
 
+    /// An allocation that is neither small nor in the thread's magazines.
+    #[inline(never)]
+    fn alloc_slow(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        let routed = routed_size(layout.size(), layout.align());
+        let answer = if is_class(routed) {
+            heap::alloc_class(class_of(routed))
+        } else {
+            heap::alloc_pages(layout.size(), layout.align(), zeroed)
+        };
+        match answer {
+            Answer::Block(block) => {
+                if zeroed && is_class(routed) && !block.is_null() {
+                    // SAFETY: the object has at least this size.
+                    unsafe { block.write_bytes(0, layout.size()) };
+                }
+                block
+            }
+            Answer::Unavailable => self.fallback_alloc(layout, zeroed),
+        }
+    }
+
+    /// A free that is neither small nor has room in the thread's magazines.
+    ///
+    /// # Safety
+    /// As for `GlobalAlloc::dealloc`.
+    #[inline(never)]
+    unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
+        let routed = routed_size(layout.size(), layout.align());
+        // SAFETY: the caller's contract; the route is that of the allocation.
+        unsafe {
+            let freed = if is_class(routed) {
+                heap::dealloc_class(block, class_of(routed))
+            } else {
+                heap::dealloc_pages(block, layout.size(), layout.align())
+            };
+            if !freed {
+                self.fallback_dealloc(block, layout);
+            }
+        }
+    }
+
     /// Moves a block between the engine and the fallback.
     ///
     /// # Safety
@@ -165,56 +207,45 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let routed = routed_size(layout.size(), layout.align());
-        let answer = if self.is_small(routed) {
-            Answer::Unavailable
-        } else if is_class(routed) {
-            heap::alloc_class(class_of(routed))
-        } else {
-            heap::alloc_pages(layout.size(), layout.align(), false)
-        };
-        match answer {
-            Answer::Block(block) => block,
-            Answer::Unavailable => self.fallback_alloc(layout, false),
+        if self.is_small(routed) {
+            return self.fallback_alloc(layout, false);
         }
+        if is_class(routed)
+            && let Some(object) = heap::pop_class(class_of(routed))
+        {
+            return object;
+        }
+        self.alloc_slow(layout, false)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let routed = routed_size(layout.size(), layout.align());
-        let answer = if self.is_small(routed) {
-            Answer::Unavailable
-        } else if is_class(routed) {
-            let answer = heap::alloc_class(class_of(routed));
-            if let Answer::Block(block) = answer
-                && !block.is_null()
-            {
-                // SAFETY: the object has at least this size.
-                unsafe { block.write_bytes(0, layout.size()) };
-            }
-            answer
-        } else {
-            heap::alloc_pages(layout.size(), layout.align(), true)
-        };
-        match answer {
-            Answer::Block(block) => block,
-            Answer::Unavailable => self.fallback_alloc(layout, true),
+        if self.is_small(routed) {
+            return self.fallback_alloc(layout, true);
         }
+        if is_class(routed)
+            && let Some(object) = heap::pop_class(class_of(routed))
+        {
+            // SAFETY: the object has at least this size.
+            unsafe { object.write_bytes(0, layout.size()) };
+            return object;
+        }
+        self.alloc_slow(layout, true)
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let routed = routed_size(layout.size(), layout.align());
-        // SAFETY: the caller's contract, and the routes are those of the allocation.
+        // SAFETY: the caller's contract; the route is that of the allocation.
         unsafe {
-            let freed = !self.is_small(routed)
-                && if is_class(routed) {
-                    heap::dealloc_class(block, class_of(routed))
-                } else {
-                    heap::dealloc_pages(block, layout.size(), layout.align())
-                };
-            if !freed {
-                self.fallback_dealloc(block, layout);
+            if self.is_small(routed) {
+                return self.fallback_dealloc(block, layout);
             }
+            if is_class(routed) && heap::push_class(block, class_of(routed)) {
+                return;
+            }
+            self.dealloc_slow(block, layout);
         }
     }
 

@@ -157,16 +157,16 @@ impl Drop for Busy<'_> {
 impl Bin {
     /// Takes the last object, if there is one.
     #[inline(always)]
-    fn pop(&self) -> *mut u8 {
+    fn pop(&self) -> Option<*mut u8> {
         let top = self.top.load(Relaxed);
         if top == self.base.load(Relaxed) {
-            return null_mut();
+            return None;
         }
         // SAFETY: K2: `base < top`, so the slot below `top` holds a free object, which is the caller's from here on.
         unsafe {
             let top = top.sub(1);
             self.top.store(top, Relaxed);
-            *top
+            Some(*top)
         }
     }
 
@@ -226,9 +226,9 @@ impl Bin {
 }
 
 impl ThreadCache {
-    /// An object of a class, or null if the loaded magazine has none.
+    /// An object of a class, if the loaded magazine has one.
     #[inline(always)]
-    pub(super) fn pop(&self, class: usize) -> *mut u8 {
+    pub(super) fn pop(&self, class: usize) -> Option<*mut u8> {
         self.bins[class].pop()
     }
 
@@ -271,7 +271,7 @@ impl ThreadCache {
     }
 
     /// An object of a class where the loaded magazine had none: from the previous magazine, the depot, or the slabs.
-    pub(super) fn refill(&self, heap: &Heap, class: usize) -> *mut u8 {
+    pub(super) fn refill(&self, heap: &Heap, class: usize) -> Option<*mut u8> {
         let busy = Busy::new(self);
         let bin = &self.bins[class];
         let previous = bin.previous.load(Relaxed);

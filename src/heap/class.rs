@@ -67,7 +67,10 @@ pub(crate) fn class_of(bytes: usize) -> usize {
     debug_assert!(0 < bytes && bytes <= MAX_CLASS_SIZE);
     let index = if bytes <= FINE_LIMIT { bytes.div_ceil(8) } else { COARSE_OFFSET + bytes.div_ceil(128) };
     // The callers have compared `bytes` with the limit, from which the compiler knows that the index is in the table.
-    usize::from(TABLE[index])
+    let class = usize::from(TABLE[index]);
+    // SAFETY: every entry of the table is a class, as asserted at compile time.
+    unsafe { core::hint::assert_unchecked(class < CLASSES) };
+    class
 }
 
 /// The size of a class in bytes.
@@ -117,6 +120,11 @@ const _: () = {
     while class < CLASSES {
         assert!(slab_bytes(sizes[class] as usize) / sizes[class] as usize >= 8);
         class += 1;
+    }
+    let mut index = 0;
+    while index < TABLE_LEN {
+        assert!((TABLE[index] as usize) < CLASSES);
+        index += 1;
     }
 };
 

@@ -76,18 +76,35 @@ pub(crate) enum Answer {
 
 // ---- The size classes ----
 
-/// An object of a class: the fast path.
+/// An object of a class, if the thread's loaded magazine has one: the fast path.
 #[inline(always)]
-pub(crate) fn alloc_class(class: usize) -> Answer {
-    let object = cache::current().pop(class);
-    if object.is_null() { HEAP.alloc_class_slow(class) } else { Answer::Block(object) }
+pub(crate) fn pop_class(class: usize) -> Option<*mut u8> {
+    cache::current().pop(class)
 }
 
-/// Frees an object of a class: the fast path. `false` if the engine is unavailable and the object is the fallback's.
+/// An object of a class, where the fast path found none.
+#[inline(never)]
+pub(crate) fn alloc_class(class: usize) -> Answer {
+    match cache::current().pop(class) {
+        Some(object) => Answer::Block(object),
+        None => HEAP.alloc_class_slow(class),
+    }
+}
+
+/// Keeps a freed object of a class, if the thread's loaded magazine has room: the fast path.
+///
+/// # Safety
+/// The object was allocated for this class, and nothing uses it again if this is `true`.
+#[inline(always)]
+pub(crate) unsafe fn push_class(object: *mut u8, class: usize) -> bool {
+    cache::current().push(class, object)
+}
+
+/// Frees an object of a class. `false` if the engine is unavailable and the object is the fallback's.
 ///
 /// # Safety
 /// The object was allocated for this class, or by the fallback, and nothing uses it again.
-#[inline(always)]
+#[inline(never)]
 pub(crate) unsafe fn dealloc_class(object: *mut u8, class: usize) -> bool {
     // SAFETY: the caller's contract.
     cache::current().push(class, object) || unsafe { HEAP.dealloc_class_slow(object, class) }
@@ -207,34 +224,27 @@ impl Heap {
     }
 
     #[cold]
-    #[inline(never)]
     fn alloc_class_slow(&'static self, class: usize) -> Answer {
         if !self.is_ready() {
             return Answer::Unavailable;
         }
         let cache = self.cache();
-        let mut object = self.alloc_class_from(cache, class);
-        if object.is_null() {
-            // The system refuses more: what lies free elsewhere in the engine may hold a slab's worth of pages.
+        let attempt = || if cache.is_attached() { cache.refill(self, class) } else { self.take_one(class) };
+        // The system refuses more: what lies free elsewhere in the engine may hold a slab's worth of pages.
+        let object = attempt().or_else(|| {
             self.purge();
-            object = self.alloc_class_from(cache, class);
-        }
-        Answer::Block(object)
-    }
-
-    fn alloc_class_from(&self, cache: &cache::ThreadCache, class: usize) -> *mut u8 {
-        if cache.is_attached() { cache.refill(self, class) } else { self.take_one(class) }
+            attempt()
+        });
+        Answer::Block(object.unwrap_or(null_mut()))
     }
 
     /// One object, straight from the slabs.
-    fn take_one(&self, class: usize) -> *mut u8 {
+    fn take_one(&self, class: usize) -> Option<*mut u8> {
         let mut one = [null_mut()];
-        self.slabs.take(&self.runs, class, &mut one);
-        one[0]
+        (self.slabs.take(&self.runs, class, &mut one) == 1).then_some(one[0])
     }
 
     #[cold]
-    #[inline(never)]
     unsafe fn dealloc_class_slow(&'static self, object: *mut u8, class: usize) -> bool {
         if !self.is_ready() {
             return false;
