@@ -154,8 +154,8 @@ impl Arenas {
         // A partial failure leaves reservations without memory behind them, and the number of an arena without room.
         let metadata = arena
             .tags
-            .reserve(units)
-            .and_then(|()| arena.slabs.reserve(slab_units))
+            .reserve(units, units)
+            .and_then(|()| arena.slabs.reserve(slab_units, slab_units))
             .and_then(|()| arena.bitmaps.reserve(round_up(slab_units * BITMAP_BYTES, page_size()), 1));
         if metadata.is_err() {
             arena.data.retire();

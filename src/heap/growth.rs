@@ -70,9 +70,9 @@ impl Growth {
     /// Reserves the slots, as many as the address space has room for; once, before any other use. Without any, blocks grow
     /// elsewhere.
     pub(super) fn reserve(&self) {
-        let limit = sys::address_space_limit().map_or(usize::MAX, |limit| limit / 8);
+        let limit = sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16);
         let mut count = MAX_SLOTS.min(limit / SLOT);
-        if count == 0 || self.states.reserve(MAX_SLOTS).is_err() {
+        if count == 0 || self.states.reserve(count, count).is_err() {
             return;
         }
         while count > 0 && self.region.reserve(count * SLOT, SLOT).is_err() {

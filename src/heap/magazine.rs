@@ -23,8 +23,11 @@ pub(super) const SLOTS: usize = MAGAZINE_BYTES / size_of::<*mut u8>() - 16 / siz
 /// A magazine of a large class holds at most this many bytes of objects, if that is at least two of them.
 const MAX_LOAD: usize = 32 << 10;
 
-/// How many magazines there can be at the same time: as many as would hold 64 million objects.
+/// How many magazines there can be at the same time, where addresses are plenty: as many as would hold 64 million objects.
 const MAX_MAGAZINES: usize = 1 << 20;
+
+/// And where they are not: two of every class for one thread.
+const MIN_MAGAZINES: usize = 256;
 
 const fn capacities() -> [u8; CLASSES] {
     let mut capacities = [0; CLASSES];
@@ -159,13 +162,7 @@ impl Depot {
 
     /// Reserves the table of magazines; once, before any other use.
     pub(super) fn reserve(&self) -> Result<()> {
-        let mut count = MAX_MAGAZINES;
-        loop {
-            match self.table.reserve(count) {
-                Err(_) if count > 256 => count /= 4,
-                result => return result,
-            }
-        }
+        self.table.reserve(MAX_MAGAZINES, MIN_MAGAZINES)
     }
 
     /// The magazine of that number.

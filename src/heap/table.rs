@@ -6,10 +6,15 @@
 use super::misuse;
 use crate::error::Result;
 use crate::map::Region;
+use crate::page::{page_size, round_up};
+use crate::sys;
 use core::marker::PhantomData;
 
 /// Commit this much more than asked for, so that few commits happen.
 const AHEAD: usize = 64 << 10;
+
+/// Where the address space is limited, a table takes at most one part in this many of it.
+const LIMITED_SHARE: usize = 64;
 
 /// A type that the all-zero bit pattern is a value of, and that is only changed through shared references.
 ///
@@ -28,9 +33,18 @@ impl<T: ZeroInit> Table<T> {
         Self { region: Region::empty(), elements: PhantomData }
     }
 
-    /// Reserves room for `capacity` elements; once, before any other use.
-    pub(super) fn reserve(&self, capacity: usize) -> Result<()> {
-        self.region.reserve(crate::page::round_up(capacity * size_of::<T>(), crate::page::page_size()), align_of::<T>())
+    /// Reserves room for up to `capacity` elements, once, before any other use: for fewer where the address space is
+    /// limited or short, but at least for `minimum`.
+    pub(super) fn reserve(&self, capacity: usize, minimum: usize) -> Result<()> {
+        let share = sys::address_space_limit().map_or(usize::MAX, |limit| limit / LIMITED_SHARE);
+        let mut count = capacity.min(share / size_of::<T>()).max(minimum);
+        loop {
+            let bytes = round_up(count * size_of::<T>(), page_size());
+            match self.region.reserve(bytes, align_of::<T>()) {
+                Err(_) if count > minimum => count = (count / 4).max(minimum),
+                result => return result,
+            }
+        }
     }
 
     /// Makes the first `count` elements usable. Calls must not overlap.

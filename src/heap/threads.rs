@@ -21,6 +21,9 @@ use core::sync::atomic::{
 /// Threads that can have a cache at the same time; further ones do without.
 const MAX_THREADS: usize = 1 << 16;
 
+/// And where the address space is short.
+const MIN_THREADS: usize = 16;
+
 struct Made {
     count: usize,
     free: *const ThreadCache,
@@ -57,14 +60,7 @@ impl Threads {
 
     /// Prepares the table and the hook for ending threads; once, before any other use.
     pub(super) fn reserve(&self) -> Result<()> {
-        let mut count = MAX_THREADS;
-        loop {
-            match self.table.reserve(count) {
-                Err(_) if count > 64 => count /= 4,
-                Err(error) => return Err(error),
-                Ok(()) => break,
-            }
-        }
+        self.table.reserve(MAX_THREADS, MIN_THREADS)?;
         let key = ExitKey::new(on_exit).map_err(|errno| Error::os(Operation::Allocate, 0, errno))?;
         self.key.store(key.raw() + 1, Release);
         Ok(())
