@@ -1,47 +1,273 @@
-//! placeholder until the engine lands: the final public face, everything on the fallback heap.
-#![allow(missing_docs)]
-use crate::stats::Stats;
-use std::alloc::{GlobalAlloc, Layout, System};
+//! `PageAlloc`, the `GlobalAlloc`: it routes by layout and makes one call per tier.
+//!
+//! Invariant: which heap holds a block is a function of its layout and of the allocator's constants alone, so that a free
+//! finds what its allocation chose. The one exception is global and permanent: a process in which the engine cannot be set
+//! up at all (no address space to reserve) has every block on the fallback heap.
 
+use crate::heap::{self, Answer, class_of, is_class, routed_size};
+use crate::stats::Stats;
+use core::alloc::{GlobalAlloc, Layout};
+use std::alloc::System;
+
+/// A global allocator on anonymous mappings: size-class slabs, exact page runs and mappings of their own, with the system's
+/// heap (or another) for small objects.
+///
+/// ```
+/// use mapalloc::PageAlloc;
+///
+/// #[global_allocator]
+/// static GLOBAL: PageAlloc = PageAlloc::new();
+///
+/// let zeros = vec![0u8; 64 << 20]; // no memory is touched
+/// assert_eq!(zeros[12_345_678], 0);
+/// ```
+///
+/// # Routes
+/// With `r` the size rounded up to the alignment:
+///
+/// | `r` | served by |
+/// |---|---|
+/// | at most the small limit | the fallback heap |
+/// | up to 32 KiB | size classes: magazines of each thread over slabs |
+/// | up to 4 MiB, alignment up to 64 KiB | exact runs of pages in arenas |
+/// | above | a mapping of its own, kept for reuse when freed |
+///
+/// A block above 32 KiB that grows by `realloc` to 128 KiB or more moves to reserved address space, where growing further
+/// costs neither a copy nor a system call; blocks of more than 16 MiB grow by moving their pages.
+///
+/// # What it promises
+/// * A request that cannot be met gets null. Nothing in the allocator panics, unwinds or aborts for want of memory.
+/// * Blocks may be freed by any thread, also while that thread or the one that allocated them is ending.
+/// * A child of `fork` can allocate and free, whatever other threads were doing.
+/// * `errno` is as it was before the call.
+/// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
+///   and up to 256 MiB more for a while where what was given back is soon asked for again. Each thread's magazines come on top: bounded by
+///   6 MiB if it has used every size class.
+///
+/// It must not be called from signal handlers, as no allocator may that the C library does not list as
+/// [async-signal-safe](https://man7.org/linux/man-pages/man7/signal-safety.7.html).
+///
+/// The engine behind it is one per process: several `PageAlloc` values share it. A block must be freed by a value with the
+/// same small limit and fallback as the one that allocated it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PageAlloc<F = System> {
     fallback: F,
     small_limit: usize,
 }
 
+/// Objects of at most this many bytes go to the fallback heap unless
+/// [`with_small_limit`](PageAlloc::with_small_limit) says otherwise.
+const DEFAULT_SMALL_LIMIT: usize = 1024;
+
 impl PageAlloc {
+    /// An allocator whose small objects, of at most 1,024 bytes, live on the system's heap.
+    #[must_use]
     pub const fn new() -> Self {
         Self::with_fallback(System)
     }
 }
 
 impl<F> PageAlloc<F> {
+    /// An allocator whose small objects, of at most 1,024 bytes, live on another heap.
+    #[must_use]
     pub const fn with_fallback(fallback: F) -> Self {
-        Self { fallback, small_limit: 1024 }
+        Self { fallback, small_limit: DEFAULT_SMALL_LIMIT }
     }
-    pub const fn with_small_limit(mut self, bytes: usize) -> Self
-    where
-        F: Copy,
-    {
+
+    /// Sends objects of at most `bytes` to the fallback heap, by their size rounded up to their alignment. With 0 the
+    /// slabs serve every size from 1 byte up, and the fallback heap serves nothing.
+    ///
+    /// A limit above 32 KiB sends everything up to it to the fallback heap too.
+    #[must_use]
+    pub const fn with_small_limit(mut self, bytes: usize) -> Self {
         self.small_limit = bytes;
         self
     }
+
+    /// A snapshot of the counts of the engine and of the calls to the fallback heap.
+    ///
+    /// It takes the engine's locks one after the other, for a moment each.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        heap::stats()
     }
+
+    /// Gives back all memory that is free: whole pages of this thread's magazines, of the shared depot and slabs, of free
+    /// runs, growth slots and mappings kept for reuse. Returns the bytes given back, counting pages that were never
+    /// touched as if they had been.
+    ///
+    /// Objects in the magazines of other threads stay where they are.
     pub fn purge(&self) -> usize {
-        0
+        heap::purge()
+    }
+
+    /// Whether the fallback heap serves a layout.
+    #[inline(always)]
+    const fn is_small(&self, routed: usize) -> bool {
+        // The first comparison is for the compiler: with a limit of 0, nothing is left of this.
+        self.small_limit != 0 && routed <= self.small_limit
     }
 }
 
-// SAFETY: the fallback's.
-unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = self.small_limit;
-        // SAFETY: the caller's contract.
-        unsafe { self.fallback.alloc(layout) }
+impl<F: GlobalAlloc> PageAlloc<F> {
+    #[inline]
+    fn fallback_alloc(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        // SAFETY: the layout is the caller's, of non-zero size by the contract of `GlobalAlloc`.
+        let block = unsafe { if zeroed { self.fallback.alloc_zeroed(layout) } else { self.fallback.alloc(layout) } };
+        if !block.is_null() {
+            heap::count_fallback(1, layout.size() as isize);
+        }
+        block
     }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+
+    /// # Safety
+    /// The block is the fallback's, with this layout, and not used again.
+    #[inline]
+    unsafe fn fallback_dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the caller's contract.
-        unsafe { self.fallback.dealloc(ptr, layout) }
+        unsafe { self.fallback.dealloc(block, layout) };
+        heap::count_fallback(-1, -(layout.size() as isize));
+    }
+
+    /// # Safety
+    /// As for `GlobalAlloc::realloc`, for a block of the fallback's.
+    #[inline]
+    unsafe fn fallback_realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's contract.
+        let new = unsafe { self.fallback.realloc(block, layout, new_size) };
+        if !new.is_null() {
+            heap::count_fallback(0, new_size as isize - layout.size() as isize);
+        }
+        new
+    }
+
+    /// An allocation that is neither small nor in the thread's magazines.
+    #[inline(never)]
+    fn alloc_slow(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        let routed = routed_size(layout.size(), layout.align());
+        let answer = if is_class(routed) {
+            heap::alloc_class(class_of(routed))
+        } else {
+            heap::alloc_pages(layout.size(), layout.align(), zeroed)
+        };
+        match answer {
+            Answer::Block(block) => {
+                if zeroed && is_class(routed) && !block.is_null() {
+                    // SAFETY: the object has at least this size.
+                    unsafe { block.write_bytes(0, layout.size()) };
+                }
+                block
+            }
+            Answer::Unavailable => self.fallback_alloc(layout, zeroed),
+        }
+    }
+
+    /// A free that is neither small nor has room in the thread's magazines.
+    ///
+    /// # Safety
+    /// As for `GlobalAlloc::dealloc`.
+    #[inline(never)]
+    unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
+        let routed = routed_size(layout.size(), layout.align());
+        // SAFETY: the caller's contract; the route is that of the allocation.
+        unsafe {
+            let freed = if is_class(routed) {
+                heap::dealloc_class(block, class_of(routed))
+            } else {
+                heap::dealloc_pages(block, layout.size(), layout.align())
+            };
+            if !freed {
+                self.fallback_dealloc(block, layout);
+            }
+        }
+    }
+
+    /// Moves a block between the engine and the fallback.
+    ///
+    /// # Safety
+    /// As for `GlobalAlloc::realloc`.
+    #[cold]
+    unsafe fn realloc_across(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's contract gives a valid size for this alignment; the old block is freed once its contents
+        // are copied.
+        unsafe {
+            let new = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(block, new, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}
+
+// SAFETY: every block comes whole from one heap, aligned and of at least the requested size (each route's invariants); it
+// is returned to that heap, chosen by its layout alone; `realloc` copies or moves the contents before it frees; no method
+// unwinds, since nothing in the engine panics.
+unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let routed = routed_size(layout.size(), layout.align());
+        if self.is_small(routed) {
+            return self.fallback_alloc(layout, false);
+        }
+        if is_class(routed)
+            && let Some(object) = heap::pop_class(class_of(routed))
+        {
+            return object;
+        }
+        self.alloc_slow(layout, false)
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let routed = routed_size(layout.size(), layout.align());
+        if self.is_small(routed) {
+            return self.fallback_alloc(layout, true);
+        }
+        if is_class(routed)
+            && let Some(object) = heap::pop_class(class_of(routed))
+        {
+            // SAFETY: the object has at least this size.
+            unsafe { object.write_bytes(0, layout.size()) };
+            return object;
+        }
+        self.alloc_slow(layout, true)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let routed = routed_size(layout.size(), layout.align());
+        // SAFETY: the caller's contract; the route is that of the allocation.
+        unsafe {
+            if self.is_small(routed) {
+                return self.fallback_dealloc(block, layout);
+            }
+            if is_class(routed) && heap::push_class(block, class_of(routed)) {
+                return;
+            }
+            self.dealloc_slow(block, layout);
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let old = routed_size(layout.size(), layout.align());
+        let new = routed_size(new_size, layout.align());
+        // SAFETY: the caller's contract, and the routes are those of the allocation.
+        unsafe {
+            match (self.is_small(old), self.is_small(new)) {
+                (true, true) => self.fallback_realloc(block, layout, new_size),
+                (false, false) => {
+                    if is_class(old) && is_class(new) && class_of(old) == class_of(new) {
+                        return block;
+                    }
+                    match heap::realloc(block, layout.size(), layout.align(), new_size) {
+                        Answer::Block(block) => block,
+                        Answer::Unavailable => self.fallback_realloc(block, layout, new_size),
+                    }
+                }
+                _ => self.realloc_across(block, layout, new_size),
+            }
+        }
     }
 }

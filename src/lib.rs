@@ -2,6 +2,7 @@
 mod boxed;
 mod error;
 mod global;
+mod heap;
 pub mod map;
 mod page;
 mod pages;

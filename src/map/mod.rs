@@ -243,6 +243,45 @@ impl Mapping {
         (self.base, self.committed, self.reserved) = (base, len, len);
     }
 
+    /// A mapping of `room` bytes that starts with the pages of `source..source + len`, moved there without a copy. The
+    /// source stays mapped and reads zero.
+    ///
+    /// The pages and the room behind them end up as one area of the kernel's, so that a later move needs no copy either.
+    ///
+    /// # Safety
+    /// The source is whole pages, readable and writable, mapped by this room; no reference into it is used again; and
+    /// `0 < len <= room`.
+    unsafe fn adopt(source: NonNull<u8>, len: usize, room: usize) -> Result<Self> {
+        let failed = |errno| Error::os(Operation::Remap, room, errno);
+        let mut target = Self::with_options(room, false, false, MapOptions::new())?;
+        let room = target.reserved;
+        // SAFETY: the caller's contract for the source; the target is a mapping of its own (M1).
+        unsafe { sys::move_pages(source, len, target.base) }.map_err(failed)?;
+        target.committed = len;
+        if len == room {
+            return Ok(target);
+        }
+        // SAFETY: the uncommitted end of the target (M1), which nothing refers to.
+        unsafe { sys::unmap_tail(target.base, room, len) }.map_err(failed)?;
+        target.reserved = len;
+        // Another thread's mapping may land behind the pages in this instant; then they move once more.
+        // SAFETY: M1; nothing refers to the pages yet.
+        let grown =
+            unsafe { sys::remap(target.base, len, room, false).or_else(|_| sys::remap(target.base, len, room, true)) };
+        match grown {
+            Ok(base) => {
+                target.set_range(base, room);
+                Ok(target)
+            }
+            Err(errno) => {
+                // The contents must survive a failure: put the pages back where they came from.
+                // SAFETY: the source is still mapped, reads zero, and is the caller's to write; both are `len` bytes.
+                unsafe { core::ptr::copy_nonoverlapping(target.base.as_ptr(), source.as_ptr(), len) };
+                Err(failed(errno))
+            }
+        }
+    }
+
     /// Shrinks the mapping to at least `len` bytes, both committed and reserved, and gives the rest back.
     ///
     /// `len` is rounded up to whole pages, at least one; a larger `len` than [`reserved`](Self::reserved) changes nothing.

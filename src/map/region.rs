@@ -4,6 +4,7 @@
 //! * **R1** Until `reserve` succeeds, `base` is zero; after that `base..base + len` is mapped for the life of the process.
 //! * **R2** `base..base + committed` is readable and writable; `committed` only rises.
 
+use super::Mapping;
 use crate::error::{Error, Operation, Result};
 use crate::page::{page_size, round_up};
 use crate::sys;
@@ -78,5 +79,32 @@ impl Region {
         // SAFETY: `from <= to <= len`, so the range lies within the region (R1).
         unsafe { sys::protect_read_write(base.add(from), to - from) }
             .map_err(|errno| Error::os(Operation::Commit, to - from, errno))
+    }
+
+    /// Gives up the addresses that are not committed, for good: nothing more can be committed.
+    pub(crate) fn retire(&self) {
+        self.len.store(self.committed(), Relaxed);
+    }
+
+    /// Gives the memory of a range back: the range stays committed and reads zero.
+    ///
+    /// # Safety
+    /// `offset..offset + len` is committed, whole pages, and nothing in it is used.
+    pub(crate) unsafe fn purge(&self, offset: usize, len: usize) -> Result<()> {
+        let base = NonNull::new(self.base()).ok_or(Error::out_of_range(Operation::Advise, len))?;
+        // SAFETY: within the region (R1), and the caller's contract.
+        unsafe { sys::advise(base.add(offset), len, sys::PageAdvice::DontNeed) }
+            .map_err(|errno| Error::os(Operation::Advise, len, errno))
+    }
+
+    /// Moves the pages of a range, without copying them, into a mapping of its own with room for `room` bytes; the range
+    /// stays committed and reads zero.
+    ///
+    /// # Safety
+    /// `offset..offset + len` is committed, whole pages, and no reference into it is used again; `len <= room`.
+    pub(crate) unsafe fn move_out(&self, offset: usize, len: usize, room: usize) -> Result<Mapping> {
+        let base = NonNull::new(self.base()).ok_or(Error::out_of_range(Operation::Remap, len))?;
+        // SAFETY: within the region (R1), and the caller's contract.
+        unsafe { Mapping::adopt(base.add(offset), len, room) }
     }
 }

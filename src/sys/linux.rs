@@ -180,8 +180,8 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
 
 /// Writes a message to standard error, as far as it takes it.
 pub(crate) fn write_stderr(message: &[u8]) {
-    // SAFETY: file descriptor 2 is only written to; if the program closed it, the call fails.
-    let stderr = unsafe { rustix::stdio::stderr() };
+    // SAFETY: the descriptor is only written to; if the program has closed it, the call fails.
+    let stderr = unsafe { rustix::fd::BorrowedFd::borrow_raw(2) };
     // There is nowhere left to report a failure of the report.
     let _ = call(|| rustix::io::write(stderr, message));
 }

@@ -21,7 +21,7 @@ pub(crate) use platform::{
     address_space_limit, advise, futex_wait, futex_wake, map, move_mapping, move_pages, protect_read_write, remap,
     reserve, unmap, unmap_tail, write_stderr,
 };
-pub(crate) use posix::{ExitKey, abort, at_fork, coarse_milliseconds, error_text, page_size, physical_memory};
+pub(crate) use posix::{ExitKey, abort, at_fork, coarse_milliseconds, error_text, page_size};
 
 /// The error number of a failed call.
 pub(crate) type Errno = i32;

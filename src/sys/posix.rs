@@ -14,13 +14,6 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }
 
-/// The machine's memory in bytes, as the C library sees it; `usize::MAX` if it cannot tell.
-pub(crate) fn physical_memory() -> usize {
-    // SAFETY: sysconf has no preconditions.
-    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
-    usize::try_from(pages).ok().filter(|&pages| pages > 0).map_or(usize::MAX, |pages| pages.saturating_mul(page_size()))
-}
-
 /// Milliseconds of a clock that never goes back, coarse (1 to 10 ms) and cheap (no system call on Linux).
 pub(crate) fn coarse_milliseconds() -> u64 {
     #[cfg(target_os = "linux")]

@@ -1,0 +1,270 @@
+//! Arenas: large reservations that page runs and slabs are carved from, and the numbering of their pages.
+//!
+//! The engine counts in *units* of 4 KiB whatever the page size is; where pages are larger, runs are multiples of them.
+//! A [`UnitId`] names a unit in any arena with 32 bits, so that the metadata of a run links to others in 4 bytes.
+//!
+//! # Invariants
+//! * **A1** arenas are only added, never removed; `count` is raised after an arena is complete.
+//! * **A2** the first `frontier` units of an arena are committed, and so is the metadata of each of them.
+//! * **A3** every arena starts at a multiple of the largest slab, so that unit numbers and addresses have the same
+//!   alignment.
+
+use super::class::SLAB_UNIT;
+use super::slab::Slab;
+use super::table::{Table, ZeroInit};
+use crate::error::{Error, Operation, Result};
+use crate::map::Region;
+use crate::page::{HUGE_UNIT, page_size, round_down, round_up};
+use crate::sys;
+use core::ptr::NonNull;
+use core::sync::atomic::{
+    AtomicU32, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// The bytes of a unit.
+pub(super) const UNIT: usize = 4 << 10;
+
+/// Units to a slab unit.
+pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;
+
+/// Unit numbers leave room for 64 GiB in an arena.
+const ARENA_SHIFT: u32 = 24;
+const MAX_ARENA_UNITS: usize = 1 << ARENA_SHIFT;
+
+/// The largest arena: a little less than its numbers allow, so that no run reaches the first number of the next arena.
+const MAX_ARENA_BYTES: usize = MAX_ARENA_UNITS * UNIT - HUGE_UNIT;
+
+/// The smallest arena worth having.
+const MIN_ARENA_BYTES: usize = 1 << 20;
+
+/// As many arenas of 64 GiB as today's machines can fill; where the address space is limited they are smaller.
+const MAX_ARENAS: usize = 128;
+
+/// The number of a unit in all arenas: the arena above bit 24, the unit in it below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UnitId(pub(super) u32);
+
+impl UnitId {
+    /// No unit: no arena reaches this number.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    fn arena(self) -> usize {
+        (self.0 >> ARENA_SHIFT) as usize
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        (self.0 & (MAX_ARENA_UNITS as u32 - 1)) as usize
+    }
+
+    /// The unit `count` further on; the caller knows that both are in one run.
+    #[inline(always)]
+    pub(super) fn offset(self, count: u32) -> Self {
+        Self(self.0 + count)
+    }
+
+    /// The unit before this one, if it is in the same arena.
+    pub(super) fn previous(self) -> Option<Self> {
+        (self.index() > 0).then(|| Self(self.0 - 1))
+    }
+}
+
+/// The boundary tag of a unit: meaningful at the first and the last unit of every run (see `run`).
+#[repr(C)]
+pub(super) struct Tag {
+    pub(super) units: AtomicU32,
+    pub(super) state: AtomicU32,
+    pub(super) next: AtomicU32,
+    pub(super) previous: AtomicU32,
+}
+
+// SAFETY: atomics only, for which zero is a value.
+unsafe impl ZeroInit for Tag {}
+
+struct Arena {
+    data: Region,
+    tags: Table<Tag>,
+    slabs: Table<Slab>,
+    bitmaps: Region,
+    frontier: AtomicUsize,
+}
+
+impl Arena {
+    const fn empty() -> Self {
+        Self {
+            data: Region::empty(),
+            tags: Table::empty(),
+            slabs: Table::empty(),
+            bitmaps: Region::empty(),
+            frontier: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// Bytes of out-of-line bitmap for each slab unit: a bit for each object of the smallest class.
+pub(super) const BITMAP_BYTES: usize = SLAB_UNIT / 8 / 8;
+
+/// What came of extending an arena.
+pub(super) enum Extension {
+    /// So many new units from this one on, all reading zero.
+    Added(UnitId, u32),
+    /// No arena has that many left: a new one is needed.
+    NoRoom,
+    /// The system refused memory.
+    Refused,
+}
+
+/// All arenas of the process.
+pub(super) struct Arenas {
+    arenas: [Arena; MAX_ARENAS],
+    count: AtomicUsize,
+}
+
+impl Arenas {
+    pub(super) const fn new() -> Self {
+        Self { arenas: [const { Arena::empty() }; MAX_ARENAS], count: AtomicUsize::new(0) }
+    }
+
+    fn live(&self) -> &[Arena] {
+        &self.arenas[..self.count.load(Acquire).min(MAX_ARENAS)]
+    }
+
+    /// Adds an arena, as large as the system grants. Calls must not overlap.
+    pub(super) fn add(&self) -> Result<()> {
+        let number = self.count.load(Relaxed);
+        let Some(arena) = self.arenas.get(number) else {
+            return Err(Error::capacity(Operation::Map, MAX_ARENA_BYTES));
+        };
+        let mut bytes = MAX_ARENA_BYTES;
+        if let Some(limit) = sys::address_space_limit() {
+            // Most of a limited address space belongs to the program: stacks, libraries, large blocks.
+            bytes = bytes.min(round_down(limit / 8, HUGE_UNIT).max(MIN_ARENA_BYTES));
+        }
+        loop {
+            match arena.data.reserve(bytes, HUGE_UNIT) {
+                Ok(()) => break,
+                Err(error) if bytes <= MIN_ARENA_BYTES => return Err(error),
+                Err(_) => bytes = round_up(bytes / 4, MIN_ARENA_BYTES),
+            }
+        }
+        let units = bytes / UNIT;
+        let slab_units = bytes / SLAB_UNIT;
+        // A partial failure leaves reservations without memory behind them, and the number of an arena without room.
+        let metadata = arena
+            .tags
+            .reserve(units, units)
+            .and_then(|()| arena.slabs.reserve(slab_units, slab_units))
+            .and_then(|()| arena.bitmaps.reserve(round_up(slab_units * BITMAP_BYTES, page_size()), 1));
+        if metadata.is_err() {
+            arena.data.retire();
+        }
+        self.count.store(number + 1, Release);
+        metadata
+    }
+
+    /// Commits at least `units` more units of an arena that has room, and up to `ahead` more; returns the first and how
+    /// many there are. Calls must not overlap.
+    pub(super) fn extend(&self, units: u32, ahead: u32) -> Extension {
+        for (number, arena) in self.live().iter().enumerate().rev() {
+            let frontier = arena.frontier.load(Relaxed);
+            let room = arena.data.len() / UNIT - frontier;
+            if room < units as usize {
+                continue;
+            }
+            let generous = room.min((units + ahead) as usize);
+            let grown = Self::commit(arena, frontier + generous).map(|()| generous).or_else(|_| {
+                let exact = units as usize;
+                Self::commit(arena, frontier + exact).map(|()| exact)
+            });
+            let Ok(grown) = grown else { return Extension::Refused };
+            arena.frontier.store(frontier + grown, Release);
+            let first = UnitId(((number << ARENA_SHIFT) + frontier) as u32);
+            return Extension::Added(first, grown as u32);
+        }
+        Extension::NoRoom
+    }
+
+    fn commit(arena: &Arena, units: usize) -> Result<()> {
+        let slab_units = (units * UNIT).div_ceil(SLAB_UNIT);
+        arena.tags.commit(units)?;
+        arena.slabs.commit(slab_units)?;
+        arena.bitmaps.commit(slab_units * BITMAP_BYTES, SLAB_UNIT)?;
+        arena.data.commit(units * UNIT, 0)
+    }
+
+    /// The address of a unit.
+    #[inline(always)]
+    pub(super) fn address(&self, unit: UnitId) -> NonNull<u8> {
+        let base = self.arenas[unit.arena()].data.base();
+        match NonNull::new(base.wrapping_add(unit.index() * UNIT)) {
+            Some(address) => address,
+            None => super::misuse::abort(b"mapalloc: corrupt page number\n"),
+        }
+    }
+
+    /// The unit that holds an address, if it is below the frontier of an arena.
+    #[inline]
+    pub(super) fn unit_of(&self, address: *const u8) -> Option<UnitId> {
+        for (number, arena) in self.live().iter().enumerate() {
+            let offset = address.addr().wrapping_sub(arena.data.base().addr());
+            if offset / UNIT < arena.frontier.load(Acquire) {
+                return Some(UnitId(((number << ARENA_SHIFT) + offset / UNIT) as u32));
+            }
+        }
+        None
+    }
+
+    /// The boundary tag of a unit below the frontier.
+    #[inline(always)]
+    pub(super) fn tag(&self, unit: UnitId) -> &Tag {
+        self.arenas[unit.arena()].tags.at(unit.index())
+    }
+
+    /// Whether a unit is below the frontier of its arena.
+    pub(super) fn is_committed(&self, unit: UnitId) -> bool {
+        unit.arena() < MAX_ARENAS && unit.index() < self.arenas[unit.arena()].frontier.load(Acquire)
+    }
+
+    /// The descriptor of the slab unit that a unit lies in.
+    #[inline(always)]
+    pub(super) fn slab(&self, unit: UnitId) -> &Slab {
+        self.arenas[unit.arena()].slabs.at(unit.index() / UNITS_PER_SLAB as usize)
+    }
+
+    /// The out-of-line bitmap of the slab unit that a unit lies in.
+    #[inline(always)]
+    pub(super) fn bitmap(&self, unit: UnitId) -> *mut u8 {
+        let slab_unit = unit.index() / UNITS_PER_SLAB as usize;
+        self.arenas[unit.arena()].bitmaps.base().wrapping_add(slab_unit * BITMAP_BYTES)
+    }
+
+    /// The first unit of every slab unit below the frontiers.
+    pub(super) fn slab_units(&self) -> impl Iterator<Item = UnitId> {
+        self.live().iter().enumerate().flat_map(|(number, arena)| {
+            let slab_units = arena.frontier.load(Acquire) / UNITS_PER_SLAB as usize;
+            (0..slab_units).map(move |unit| UnitId(((number << ARENA_SHIFT) + unit * UNITS_PER_SLAB as usize) as u32))
+        })
+    }
+
+    /// Gives the memory of a range of units back; they read zero from then on.
+    ///
+    /// # Safety
+    /// The units belong to the caller, are whole pages, and nothing in them is used.
+    pub(super) unsafe fn purge(&self, first: UnitId, units: u32) -> Result<()> {
+        let arena = &self.arenas[first.arena()];
+        // SAFETY: the caller's contract; the range lies in the arena's committed part (A2).
+        unsafe { arena.data.purge(first.index() * UNIT, units as usize * UNIT) }
+    }
+
+    /// Committed bytes of the arenas.
+    pub(super) fn bytes(&self) -> usize {
+        self.live().iter().map(|arena| arena.data.committed()).sum()
+    }
+
+    /// Committed bytes of the arenas' metadata.
+    pub(super) fn metadata_bytes(&self) -> usize {
+        self.live().iter().map(|arena| arena.tags.bytes() + arena.slabs.bytes() + arena.bitmaps.committed()).sum()
+    }
+}

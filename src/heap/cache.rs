@@ -1,0 +1,477 @@
+//! The front end: what each thread keeps to allocate and free without a lock or an atomic read-modify-write.
+//!
+//! For every size class a thread has a loaded magazine, whose slots the fast path pops and pushes, and a previous one that
+//! is either full or empty, so that no sequence of allocations and frees goes to the depot at every step. Freed page runs
+//! wait in a small table by length. The thread-local pointer starts at a cache that is always both empty and full, so that
+//! the fast path tests nothing else.
+//!
+//! # Invariants
+//! * **K1** an attached cache is used by its thread alone; others only read its counters.
+//! * **K2** in a bin `base <= top <= limit`, all in one magazine; the slots in `base..top` are free objects of the class.
+//! * **K3** the idle cache is never written: its bins have `base == top == limit`, so every fast path gives up on them.
+//! * **K4** `busy` is set while a slow path changes what `fork` must not see half-changed.
+
+use super::Heap;
+use super::arena::UNIT;
+use super::class::CLASSES;
+use super::magazine::{MagazineId, capacity_of};
+use super::run::{Run, units_for};
+use super::table::ZeroInit;
+use crate::stats::RouteStats;
+use core::cell::Cell;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// The bin of a size class.
+#[repr(C, align(32))]
+pub(super) struct Bin {
+    top: AtomicPtr<*mut u8>,
+    base: AtomicPtr<*mut u8>,
+    limit: AtomicPtr<*mut u8>,
+    loaded: AtomicU32,
+    previous: AtomicU32,
+}
+
+/// Freed runs that a thread keeps, by length in units.
+const RUN_SLOTS: usize = 16;
+
+/// Bytes of freed runs that a thread keeps at the most, and the longest run that it keeps.
+const RUN_CACHE_BYTES: usize = 1 << 20;
+
+/// The slot of a length; where pages are larger than units, the low bits of all lengths are zero.
+#[inline(always)]
+fn run_slot(units: u32) -> usize {
+    (units ^ (units >> 4)) as usize % RUN_SLOTS
+}
+
+#[repr(C)]
+struct RunSlot {
+    address: AtomicPtr<u8>,
+    units: AtomicU32,
+}
+
+/// What one thread keeps.
+#[repr(C, align(64))]
+pub(super) struct ThreadCache {
+    /// Live allocations on the fallback heap, made less freed by this thread, and their bytes; wrapping sums.
+    fallback_live: AtomicUsize,
+    fallback_bytes: AtomicUsize,
+    fallback_calls: AtomicU64,
+    /// Whether a thread owns this cache; never for the idle one.
+    attached: AtomicBool,
+    busy: AtomicBool,
+    run_units: AtomicU32,
+    /// The next cache that was ever made.
+    pub(super) registered: AtomicPtr<ThreadCache>,
+    /// The next cache without a thread.
+    pub(super) next_free: AtomicPtr<ThreadCache>,
+    bins: [Bin; CLASSES],
+    runs: [RunSlot; RUN_SLOTS],
+}
+
+// SAFETY: atomics only, for which zero is a value.
+unsafe impl ZeroInit for ThreadCache {}
+
+/// The cache of threads that have none (K3).
+static IDLE: ThreadCache = ThreadCache {
+    fallback_live: AtomicUsize::new(0),
+    fallback_bytes: AtomicUsize::new(0),
+    fallback_calls: AtomicU64::new(0),
+    attached: AtomicBool::new(false),
+    busy: AtomicBool::new(false),
+    run_units: AtomicU32::new(0),
+    registered: AtomicPtr::new(null_mut()),
+    next_free: AtomicPtr::new(null_mut()),
+    bins: [const {
+        Bin {
+            top: AtomicPtr::new(null_mut()),
+            base: AtomicPtr::new(null_mut()),
+            limit: AtomicPtr::new(null_mut()),
+            loaded: AtomicU32::new(0),
+            previous: AtomicU32::new(0),
+        }
+    }; CLASSES],
+    runs: [const { RunSlot { address: AtomicPtr::new(null_mut()), units: AtomicU32::new(0) } }; RUN_SLOTS],
+};
+
+/// How a thread stands to its cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has not asked for one yet.
+    Fresh,
+    /// It has one, or it cannot have one any more: it is ending, or there was no memory for it.
+    Settled,
+}
+
+thread_local! {
+    // Both are constant-initialised and have no destructor: a plain access at all times, before, during and after the
+    // destructors of the thread's other values.
+    static CACHE: Cell<&'static ThreadCache> = const { Cell::new(&IDLE) };
+    static PHASE: Cell<Phase> = const { Cell::new(Phase::Fresh) };
+}
+
+/// The calling thread's cache, or the idle one.
+#[inline(always)]
+pub(super) fn current() -> &'static ThreadCache {
+    CACHE.get()
+}
+
+/// How the calling thread stands to its cache.
+pub(super) fn phase() -> Phase {
+    PHASE.get()
+}
+
+/// Gives the calling thread its cache.
+pub(super) fn attach(cache: &'static ThreadCache) {
+    cache.attached.store(true, Release);
+    CACHE.set(cache);
+    PHASE.set(Phase::Settled);
+}
+
+/// Leaves the calling thread without a cache, for good.
+pub(super) fn detach() {
+    CACHE.set(&IDLE);
+    PHASE.set(Phase::Settled);
+}
+
+/// Sets `busy` for a scope (K4).
+struct Busy<'a>(&'a ThreadCache);
+
+impl<'a> Busy<'a> {
+    fn new(cache: &'a ThreadCache) -> Self {
+        cache.busy.store(true, Relaxed);
+        core::sync::atomic::fence(Release);
+        Self(cache)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Release);
+    }
+}
+
+impl Bin {
+    /// Takes the last object, if there is one.
+    #[inline(always)]
+    fn pop(&self) -> Option<*mut u8> {
+        let top = self.top.load(Relaxed);
+        if top == self.base.load(Relaxed) {
+            return None;
+        }
+        // SAFETY: K2: `base < top`, so the slot below `top` holds a free object, which is the caller's from here on.
+        unsafe {
+            let top = top.sub(1);
+            self.top.store(top, Relaxed);
+            Some(*top)
+        }
+    }
+
+    /// Adds an object, if there is room.
+    #[inline(always)]
+    fn push(&self, object: *mut u8) -> bool {
+        let top = self.top.load(Relaxed);
+        if top == self.limit.load(Relaxed) {
+            return false;
+        }
+        // SAFETY: K2: `top < limit`, so the slot is in the loaded magazine, and free. The release keeps the slot's value
+        // before its count, for a child of `fork`.
+        unsafe {
+            *top = object;
+            self.top.store(top.add(1), Release);
+        }
+        true
+    }
+
+    /// Objects in the loaded magazine.
+    fn loaded_count(&self) -> usize {
+        (self.top.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr())) / size_of::<*mut u8>()
+    }
+
+    /// Makes a magazine the loaded one.
+    fn load(&self, heap: &Heap, class: usize, id: MagazineId) {
+        let magazine = heap.depot.magazine(id);
+        let base = magazine.slots();
+        self.loaded.store(id, Relaxed);
+        self.base.store(base, Relaxed);
+        // Within the magazine: a capacity is at most its slots.
+        self.limit.store(base.wrapping_add(capacity_of(class)), Relaxed);
+        self.top.store(base.wrapping_add(magazine.count()), Release);
+    }
+
+    /// Takes the loaded magazine out; 0 if there is none.
+    fn unload(&self, heap: &Heap) -> MagazineId {
+        let id = self.loaded.load(Relaxed);
+        if id != 0 {
+            heap.depot.magazine(id).set_count(self.loaded_count());
+            self.top.store(null_mut(), Relaxed);
+            self.base.store(null_mut(), Relaxed);
+            self.limit.store(null_mut(), Relaxed);
+            self.loaded.store(0, Relaxed);
+        }
+        id
+    }
+
+    /// Objects in both magazines.
+    fn count(&self, heap: &Heap) -> usize {
+        let previous = match self.previous.load(Relaxed) {
+            0 => 0,
+            id => heap.depot.magazine(id).count(),
+        };
+        self.loaded_count() + previous
+    }
+}
+
+impl ThreadCache {
+    /// An object of a class, if the loaded magazine has one.
+    #[inline(always)]
+    pub(super) fn pop(&self, class: usize) -> Option<*mut u8> {
+        self.bins[class].pop()
+    }
+
+    /// Keeps an object of a class, unless the loaded magazine is full.
+    #[inline(always)]
+    pub(super) fn push(&self, class: usize, object: *mut u8) -> bool {
+        self.bins[class].push(object)
+    }
+
+    /// Whether a thread owns this cache.
+    #[inline(always)]
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Relaxed)
+    }
+
+    /// Counts a call to the fallback heap that made (`1`) or freed (`-1`) so many allocations of so many bytes.
+    #[inline(always)]
+    pub(super) fn count_fallback(&self, live: isize, bytes: isize) {
+        // K1: no other thread writes these, so no read-modify-write is needed.
+        self.fallback_live.store(self.fallback_live.load(Relaxed).wrapping_add_signed(live), Relaxed);
+        self.fallback_bytes.store(self.fallback_bytes.load(Relaxed).wrapping_add_signed(bytes), Relaxed);
+        self.fallback_calls.store(self.fallback_calls.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// The counts of the fallback heap: wrapping shares of the sum over all caches.
+    pub(super) fn fallback(&self) -> (RouteStats, u64) {
+        let live = RouteStats { live: self.fallback_live.load(Relaxed), live_bytes: self.fallback_bytes.load(Relaxed) };
+        (live, self.fallback_calls.load(Relaxed))
+    }
+
+    /// Free objects of a class that this cache holds.
+    pub(super) fn cached(&self, heap: &Heap, class: usize) -> usize {
+        self.bins[class].count(heap)
+    }
+
+    /// Free runs that this cache holds, and their bytes.
+    pub(super) fn cached_runs(&self) -> RouteStats {
+        let live = self.runs.iter().filter(|slot| slot.units.load(Relaxed) != 0).count();
+        RouteStats { live, live_bytes: self.run_units.load(Relaxed) as usize * UNIT }
+    }
+
+    /// An object of a class where the loaded magazine had none: from the previous magazine, the depot, or the slabs.
+    pub(super) fn refill(&self, heap: &Heap, class: usize) -> Option<*mut u8> {
+        let busy = Busy::new(self);
+        let bin = &self.bins[class];
+        let previous = bin.previous.load(Relaxed);
+        if previous != 0 && heap.depot.magazine(previous).count() > 0 {
+            bin.previous.store(bin.unload(heap), Relaxed);
+            bin.load(heap, class, previous);
+        } else if let Some(full) = heap.depot.take_full(class) {
+            let empty = bin.unload(heap);
+            bin.load(heap, class, full);
+            self.keep_empty(heap, bin, empty);
+        } else {
+            let id = match bin.loaded.load(Relaxed) {
+                0 => match heap.depot.take_empty() {
+                    Some(id) => id,
+                    None => return heap.take_one(class),
+                },
+                id => id,
+            };
+            let magazine = heap.depot.magazine(id);
+            // SAFETY: the magazine is this bin's, empty, and has at least the class's capacity in slots.
+            let slots = unsafe { core::slice::from_raw_parts_mut(magazine.slots(), capacity_of(class)) };
+            let count = heap.slabs.take(&heap.runs, class, slots);
+            magazine.set_count(count);
+            bin.load(heap, class, id);
+        }
+        let object = bin.pop();
+        drop(busy);
+        object
+    }
+
+    /// Makes an empty magazine the previous one, or gives it back if there is one already.
+    fn keep_empty(&self, heap: &Heap, bin: &Bin, empty: MagazineId) {
+        if empty == 0 {
+            return;
+        }
+        heap.depot.magazine(empty).set_count(0);
+        if bin.previous.load(Relaxed) == 0 {
+            bin.previous.store(empty, Relaxed);
+        } else {
+            heap.depot.put_empty(empty);
+        }
+    }
+
+    /// Keeps an object of a class where the loaded magazine was full: the full one goes to the depot, or, if enough wait
+    /// there, back to the slabs.
+    ///
+    /// # Safety
+    /// The object is of this class and nothing uses it again.
+    pub(super) unsafe fn spill(&self, heap: &Heap, class: usize, object: *mut u8) {
+        let busy = Busy::new(self);
+        let bin = &self.bins[class];
+        let previous = bin.previous.load(Relaxed);
+        let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
+            bin.previous.store(bin.unload(heap), Relaxed);
+            Some(previous)
+        } else {
+            let emptied = if previous == 0 {
+                None
+            } else if heap.depot.put_full(class, previous) {
+                None
+            } else {
+                // SAFETY: by G2 the previous magazine's objects are free objects of this class.
+                unsafe { empty_magazine(heap, class, previous) };
+                Some(previous)
+            };
+            bin.previous.store(bin.unload(heap), Relaxed);
+            emptied.or_else(|| heap.depot.take_empty())
+        };
+        if let Some(id) = empty {
+            heap.depot.magazine(id).set_count(0);
+            bin.load(heap, class, id);
+        }
+        if !bin.push(object) {
+            // No memory for a magazine: the object goes home directly.
+            // SAFETY: the caller's contract.
+            unsafe { heap.slabs.put(&heap.runs, class, &[object]) };
+        }
+        drop(busy);
+    }
+
+    /// A run of exactly so many units, if one was kept.
+    #[inline]
+    pub(super) fn pop_run(&self, units: u32, align: usize) -> Option<Run> {
+        let slot = &self.runs[run_slot(units)];
+        if slot.units.load(Relaxed) != units {
+            return None;
+        }
+        let address = NonNull::new(slot.address.load(Relaxed))?;
+        if address.addr().get() & (align - 1) != 0 {
+            return None;
+        }
+        slot.units.store(0, Release);
+        self.run_units.store(self.run_units.load(Relaxed) - units, Relaxed);
+        Some(Run { address, zero: false })
+    }
+
+    /// Keeps a freed run, in the place of another of its kind; `false` if it is too long to keep.
+    ///
+    /// # Safety
+    /// The run is free, of this length, and nothing uses it again.
+    #[inline]
+    pub(super) unsafe fn push_run(&self, heap: &Heap, address: NonNull<u8>, units: u32) -> bool {
+        let limit = units_for(RUN_CACHE_BYTES);
+        if units > limit || !self.is_attached() {
+            return false;
+        }
+        let slot = &self.runs[run_slot(units)];
+        if slot.units.load(Relaxed) != 0 {
+            self.evict_run(heap, slot);
+        }
+        if self.run_units.load(Relaxed) + units > limit {
+            self.evict_runs(heap);
+        }
+        slot.address.store(address.as_ptr(), Relaxed);
+        slot.units.store(units, Release);
+        self.run_units.store(self.run_units.load(Relaxed) + units, Relaxed);
+        true
+    }
+
+    #[cold]
+    fn evict_runs(&self, heap: &Heap) {
+        self.runs.iter().for_each(|slot| self.evict_run(heap, slot));
+    }
+
+    fn evict_run(&self, heap: &Heap, slot: &RunSlot) {
+        let units = slot.units.load(Relaxed);
+        if units != 0 {
+            slot.units.store(0, Release);
+            self.run_units.store(self.run_units.load(Relaxed) - units, Relaxed);
+            if let Some(address) = NonNull::new(slot.address.load(Relaxed)) {
+                // SAFETY: a kept run is a whole free run, by the contract of `push_run`, and has just left the cache.
+                unsafe { heap.runs.put(address, units) };
+            }
+        }
+    }
+
+    /// Gives everything that the cache holds back: full magazines to the depot, the rest to the slabs and the runs.
+    ///
+    /// # Safety
+    /// The caller owns the cache: it is the thread's, or the thread is gone.
+    pub(super) unsafe fn flush(&self, heap: &Heap) {
+        let busy = Busy::new(self);
+        for (class, bin) in self.bins.iter().enumerate() {
+            let previous = bin.previous.swap(0, Relaxed);
+            for id in [bin.unload(heap), previous] {
+                if id == 0 {
+                    continue;
+                }
+                let count = heap.depot.magazine(id).count();
+                if count == capacity_of(class) && heap.depot.put_full(class, id) {
+                    continue;
+                }
+                // SAFETY: by G2 the magazine's objects are free objects of this class.
+                unsafe { empty_magazine(heap, class, id) };
+                heap.depot.put_empty(id);
+            }
+        }
+        self.evict_runs(heap);
+        drop(busy);
+    }
+
+    /// Ends the ownership of the cache by its thread.
+    pub(super) fn release(&self) {
+        self.attached.store(false, Release);
+    }
+
+    /// Whether a thread that did not survive `fork` owned this cache and left it whole.
+    pub(super) fn is_orphaned_whole(&self) -> bool {
+        self.attached.load(Acquire) && !self.busy.load(Acquire)
+    }
+
+    /// Bytes of objects that a cache can hold at the most, for the documentation's sake checked against the figure there.
+    #[cfg(test)]
+    pub(super) fn worst_case_bytes() -> usize {
+        (0..CLASSES).map(|class| 2 * capacity_of(class) * super::class::size_of_class(class)).sum::<usize>()
+            + RUN_CACHE_BYTES
+    }
+}
+
+/// Returns the objects of a magazine to their slabs.
+///
+/// # Safety
+/// They are free objects of this class, and the magazine is the caller's.
+pub(super) unsafe fn empty_magazine(heap: &Heap, class: usize, id: MagazineId) {
+    let magazine = heap.depot.magazine(id);
+    // SAFETY: by G2 the first `count` slots are initialised; the magazine is the caller's.
+    unsafe {
+        let objects = core::slice::from_raw_parts(magazine.slots(), magazine.count());
+        heap.slabs.put(&heap.runs, class, objects);
+    }
+    magazine.set_count(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_cache_is_bounded() {
+        assert!(ThreadCache::worst_case_bytes() <= 6 << 20);
+        assert!(size_of::<ThreadCache>() <= 4096);
+    }
+}

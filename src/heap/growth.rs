@@ -1,0 +1,251 @@
+//! Growth slots: reserved address space in which a block grows without a system call and without moving.
+//!
+//! A block that is reallocated to [`GROWTH_MIN`](super::route::GROWTH_MIN) bytes or more moves here, into a slot of
+//! 16 MiB. From then on growth is free until the slot is full; then the pages move, uncopied, to a mapping of their own.
+//! All slots lie in one reservation, so that a slot is recognised by its address, and used slots are one area of the
+//! kernel's however many there are.
+//!
+//! # Invariants
+//! * **W1** slots below `fresh` are committed; each is used by one block or in the list of free ones.
+//! * **W2** bytes of a slot from `high` on read zero and hold no memory; the owner of a used slot alone changes its `high`.
+
+use super::lock::Mutex;
+use super::misuse;
+use super::table::{Table, ZeroInit};
+use crate::error::Result;
+use crate::map::{Mapping, Region};
+use crate::page::{page_size, round_down, round_up};
+use crate::stats::RouteStats;
+use crate::sys;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The bytes of a slot.
+pub(super) const SLOT: usize = 16 << 20;
+
+/// Slots at the most: 64 GiB of addresses.
+const MAX_SLOTS: usize = 4096;
+
+#[repr(C)]
+struct SlotState {
+    /// Bytes from the start that may be resident or other than zero, in whole pages.
+    high: AtomicUsize,
+    /// The next free slot plus one, while this one is free.
+    next: AtomicUsize,
+    /// The size of the block in the slot, 0 while it is free; for statistics.
+    size: AtomicUsize,
+}
+
+// SAFETY: atomics only, for which zero is a value.
+unsafe impl ZeroInit for SlotState {}
+
+struct Slots {
+    /// The first free slot plus one, or zero.
+    free: usize,
+    fresh: usize,
+    capacity: usize,
+    /// The sum of `high` over the free slots.
+    resident: usize,
+}
+
+/// All growth slots of the process.
+pub(super) struct Growth {
+    region: Region,
+    states: Table<SlotState>,
+    slots: Mutex<Slots>,
+    /// `Slots::resident`, for those who do not hold the lock.
+    resident: AtomicUsize,
+}
+
+impl Growth {
+    pub(super) const fn new() -> Self {
+        Self {
+            region: Region::empty(),
+            states: Table::empty(),
+            slots: Mutex::new(Slots { free: 0, fresh: 0, capacity: 0, resident: 0 }),
+            resident: AtomicUsize::new(0),
+        }
+    }
+
+    /// Reserves the slots, as many as the address space has room for; once, before any other use. Without any, blocks grow
+    /// elsewhere.
+    pub(super) fn reserve(&self) {
+        let limit = sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16);
+        let mut count = MAX_SLOTS.min(limit / SLOT);
+        if count == 0 || self.states.reserve(count, count).is_err() {
+            return;
+        }
+        while count > 0 && self.region.reserve(count * SLOT, SLOT).is_err() {
+            count /= 4;
+        }
+        self.slots.lock().capacity = count;
+    }
+
+    /// The slot that holds an address.
+    #[inline(always)]
+    fn slot_of(&self, address: *const u8) -> Option<usize> {
+        let offset = address.addr().wrapping_sub(self.region.base().addr());
+        (offset < self.region.len()).then_some(offset / SLOT)
+    }
+
+    /// Whether a block lies in a slot.
+    #[inline(always)]
+    pub(super) fn contains(&self, address: *const u8) -> bool {
+        self.slot_of(address).is_some()
+    }
+
+    fn state(&self, address: NonNull<u8>) -> (usize, &SlotState) {
+        match self.slot_of(address.as_ptr()) {
+            Some(slot) => (slot, self.states.at(slot)),
+            None => misuse::abort(b"mapalloc: corrupt growth slot\n"),
+        }
+    }
+
+    /// A slot for a block of `size` bytes, at most [`SLOT`]: the one freed last, whose pages are warm.
+    pub(super) fn take(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut slots = self.slots.lock();
+        let slot = if slots.free != 0 {
+            let slot = slots.free - 1;
+            let state = self.states.at(slot);
+            slots.free = state.next.load(Relaxed);
+            slots.resident -= state.high.load(Relaxed);
+            self.resident.store(slots.resident, Relaxed);
+            slot
+        } else {
+            let slot = slots.fresh;
+            if slot == slots.capacity {
+                return None;
+            }
+            self.states.commit(slot + 1).ok()?;
+            self.region.commit((slot + 1) * SLOT, 0).ok()?;
+            slots.fresh = slot + 1;
+            slot
+        };
+        drop(slots);
+        self.raise(self.states.at(slot), size);
+        NonNull::new(self.region.base().wrapping_add(slot * SLOT))
+    }
+
+    fn raise(&self, state: &SlotState, size: usize) {
+        state.size.store(size, Relaxed);
+        if size > state.high.load(Relaxed) {
+            state.high.store(round_up(size, page_size()), Relaxed);
+        }
+    }
+
+    /// Notes that a block now has `size` bytes, at most [`SLOT`]. A block that has become much smaller gives the memory of
+    /// its end back.
+    ///
+    /// # Safety
+    /// The block at `address` is the caller's and lies in a slot; nothing behind its first `size` bytes is used again.
+    pub(super) unsafe fn resize(&self, address: NonNull<u8>, size: usize) -> usize {
+        let (slot, state) = self.state(address);
+        self.raise(state, size);
+        let (end, high) = (round_up(size, page_size()), state.high.load(Relaxed));
+        if high - end < super::large::worth_trimming(end) {
+            return 0;
+        }
+        // SAFETY: the end of the slot, committed (W1) and not used again by the caller's contract.
+        if unsafe { self.region.purge(slot * SLOT + end, high - end) }.is_err() {
+            return 0;
+        }
+        state.high.store(end, Relaxed);
+        high - end
+    }
+
+    /// Frees a slot. Its pages stay for the next block.
+    ///
+    /// # Safety
+    /// The block at `address` is the caller's, lies in a slot, and is not used again.
+    pub(super) unsafe fn put(&self, address: NonNull<u8>) {
+        let (slot, state) = self.state(address);
+        let mut slots = self.slots.lock();
+        state.next.store(slots.free, Relaxed);
+        slots.free = slot + 1;
+        slots.resident += state.high.load(Relaxed);
+        self.resident.store(slots.resident, Relaxed);
+        state.size.store(0, Relaxed);
+    }
+
+    /// Moves a block of `size` bytes out of its slot, uncopied, into a mapping with room for `room` bytes, and frees the
+    /// slot. On failure the block stays as it is.
+    ///
+    /// # Safety
+    /// The block at `address` is the caller's and lies in a slot; on success it is not used again.
+    pub(super) unsafe fn move_out(&self, address: NonNull<u8>, size: usize, room: usize) -> Result<Mapping> {
+        let (slot, state) = self.state(address);
+        let len = round_up(size, page_size());
+        // SAFETY: the slot is committed (W1), `len` lies in it, and the block is the caller's.
+        let mapping = unsafe { self.region.move_out(slot * SLOT, len, room) }?;
+        if state.high.load(Relaxed) <= len {
+            // The moved pages left zeros behind, and nothing else of the slot was ever touched.
+            state.high.store(0, Relaxed);
+        }
+        // SAFETY: the block is in the mapping now.
+        unsafe { self.put(address) };
+        Ok(mapping)
+    }
+
+    /// Gives the memory of free slots back until at most `keep` bytes of it are left; returns how many bytes went back.
+    pub(super) fn purge(&self, keep: usize) -> usize {
+        let mut purged = 0;
+        let mut slots = self.slots.lock();
+        let mut next = slots.free;
+        while next != 0 && slots.resident > keep {
+            let state = self.states.at(next - 1);
+            let high = state.high.load(Relaxed);
+            let len = high.min(round_up(slots.resident - keep, page_size()));
+            let from = round_down(high - len, page_size());
+            // SAFETY: the end of a free slot, committed (W1), whole pages.
+            if high > from && unsafe { self.region.purge((next - 1) * SLOT + from, high - from) }.is_ok() {
+                state.high.store(from, Relaxed);
+                slots.resident -= high - from;
+                purged += high - from;
+            }
+            next = state.next.load(Relaxed);
+        }
+        self.resident.store(slots.resident, Relaxed);
+        purged
+    }
+
+    /// Bytes of free slots that may be resident.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.resident.load(Relaxed)
+    }
+
+    /// Blocks in slots, and their bytes.
+    pub(super) fn live(&self) -> RouteStats {
+        let fresh = self.slots.lock().fresh;
+        let mut live = RouteStats::default();
+        for slot in 0..fresh {
+            let size = self.states.at(slot).size.load(Relaxed);
+            live.live += usize::from(size > 0);
+            live.live_bytes += size;
+        }
+        live
+    }
+
+    /// Committed bytes of the slots.
+    pub(super) fn bytes(&self) -> usize {
+        self.region.committed()
+    }
+
+    /// Committed bytes of the slots' table.
+    pub(super) fn metadata_bytes(&self) -> usize {
+        self.states.bytes()
+    }
+
+    /// Takes the lock for `fork`.
+    pub(super) fn acquire(&self) {
+        self.slots.acquire();
+    }
+
+    /// Releases the lock after `fork`.
+    ///
+    /// # Safety
+    /// [`acquire`](Self::acquire) took it.
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's contract.
+        unsafe { self.slots.release() }
+    }
+}

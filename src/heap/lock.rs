@@ -1,0 +1,141 @@
+//! The engine's mutex: a futex word beside the data it guards.
+//!
+//! It never allocates, is never poisoned, can live in a `static`, and can be taken before `fork` and released in both
+//! processes, none of which the standard library promises for its own.
+//!
+//! Invariants of the word: 0 is free, 1 is held, 2 is held with threads possibly asleep on it.
+
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::hint::spin_loop;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const CONTENDED: u32 = 2;
+
+/// How often a waiter looks again before it sleeps: about the length of one critical section.
+const SPINS: u32 = 64;
+
+/// A value and the lock that guards it.
+pub(super) struct Mutex<T> {
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives the value to one thread at a time, so sharing the mutex only sends the value between threads.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for the lock and takes it.
+    #[inline]
+    pub(super) fn lock(&self) -> Guard<'_, T> {
+        self.acquire();
+        Guard { mutex: self }
+    }
+
+    /// Takes the lock without a guard: for `fork`, where taking and releasing lie in different functions.
+    #[inline]
+    pub(super) fn acquire(&self) {
+        if self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+            self.wait();
+        }
+    }
+
+    #[cold]
+    fn wait(&self) {
+        for _ in 0..SPINS {
+            if self.word.load(Relaxed) == FREE && self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok() {
+                return;
+            }
+            spin_loop();
+        }
+        while self.word.swap(CONTENDED, Acquire) != FREE {
+            sys::futex_wait(&self.word, CONTENDED);
+        }
+    }
+
+    /// Releases a lock that [`acquire`](Self::acquire) took.
+    ///
+    /// # Safety
+    /// The lock is held on behalf of the caller, and no [`Guard`] of it is alive.
+    #[inline]
+    pub(super) unsafe fn release(&self) {
+        if self.word.swap(FREE, Release) == CONTENDED {
+            sys::futex_wake(&self.word);
+        }
+    }
+}
+
+/// The right to use the value, until dropped.
+pub(super) struct Guard<'a, T> {
+    mutex: &'a Mutex<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard holds the lock.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard holds the lock, and `&mut self` makes this the only reference through it.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: this guard took the lock and ends here.
+        unsafe { self.mutex.release() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_at_a_time() {
+        static SUM: Mutex<u64> = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let mut sum = SUM.lock();
+                        let seen = *sum;
+                        *sum = seen + 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*SUM.lock(), 40_000);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken() {
+        static FLAG: Mutex<bool> = Mutex::new(false);
+        let guard = FLAG.lock();
+        let waiter = std::thread::spawn(|| *FLAG.lock() = true);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!*guard);
+        drop(guard);
+        waiter.join().unwrap();
+        assert!(*FLAG.lock());
+    }
+}

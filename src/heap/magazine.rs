@@ -1,0 +1,289 @@
+//! Magazines: arrays of free objects that move between threads whole (Bonwick and Adams, Magazines and Vmem, USENIX 2001).
+//!
+//! The objects themselves are never read or written while they are free.
+//!
+//! # Invariants
+//! * **G1** a magazine is at any time in exactly one place: loaded or previous in one bin, or in one stack.
+//! * **G2** its first `count` slots are objects of one class that are out of their slabs and not live; for a loaded magazine
+//!   the bin's `top` says how many there are instead.
+
+use super::class::{CLASSES, size_of_class};
+use super::lock::Mutex;
+use super::table::{Table, ZeroInit};
+use crate::error::Result;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+
+/// The bytes of a magazine with its header.
+const MAGAZINE_BYTES: usize = 512;
+
+/// The slots of a magazine.
+pub(super) const SLOTS: usize = MAGAZINE_BYTES / size_of::<*mut u8>() - 16 / size_of::<*mut u8>();
+
+/// A magazine of a large class holds at most this many bytes of objects, if that is at least two of them.
+const MAX_LOAD: usize = 32 << 10;
+
+/// How many magazines there can be at the same time, where addresses are plenty: as many as would hold 64 million objects.
+const MAX_MAGAZINES: usize = 1 << 20;
+
+/// And where they are not: two of every class for one thread.
+const MIN_MAGAZINES: usize = 256;
+
+const fn capacities() -> [u8; CLASSES] {
+    let mut capacities = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let fit = MAX_LOAD / super::class::SIZES[class] as usize;
+        capacities[class] = if fit > SLOTS {
+            SLOTS as u8
+        } else if fit < 2 {
+            2
+        } else {
+            fit as u8
+        };
+        class += 1;
+    }
+    capacities
+}
+
+static CAPACITIES: [u8; CLASSES] = capacities();
+
+/// The number of objects in a full magazine of a class.
+#[inline(always)]
+pub(super) fn capacity_of(class: usize) -> usize {
+    usize::from(CAPACITIES[class])
+}
+
+/// How many full magazines of a class wait for a taker at most: about 256 KiB of objects.
+pub(super) fn depot_limit(class: usize) -> usize {
+    (256 << 10) / (capacity_of(class) * size_of_class(class)) + 1
+}
+
+/// A magazine.
+#[repr(C, align(512))]
+pub(super) struct Magazine {
+    next: AtomicU32,
+    /// Objects in it while it is not loaded.
+    count: AtomicU32,
+    slots: UnsafeCell<[*mut u8; SLOTS]>,
+}
+
+const _: () = assert!(size_of::<Magazine>() == MAGAZINE_BYTES);
+
+// SAFETY: by G1 the slots are used by one thread at a time, handed over with acquire and release.
+unsafe impl Sync for Magazine {}
+// SAFETY: zero is a value of every field, and the slots change through an `UnsafeCell`.
+unsafe impl ZeroInit for Magazine {}
+
+/// The number of a magazine; 0 is none.
+pub(super) type MagazineId = u32;
+
+impl Magazine {
+    /// The first slot.
+    #[inline(always)]
+    pub(super) fn slots(&self) -> *mut *mut u8 {
+        self.slots.get().cast()
+    }
+
+    /// Objects in it, while it is not loaded.
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// Notes how many objects are in it.
+    #[inline(always)]
+    pub(super) fn set_count(&self, count: usize) {
+        self.count.store(count as u32, Relaxed);
+    }
+}
+
+/// A lock-free stack of magazines: the number of the first and a tag that changes with every push, in one word.
+///
+/// The tag keeps a pop from succeeding after the first magazine was popped and pushed again meanwhile (Treiber, IBM RJ
+/// 5118, 1986). Magazines are never unmapped, so that the link of one that somebody else has popped can still be read.
+struct Stack {
+    head: AtomicU64,
+}
+
+impl Stack {
+    const fn new() -> Self {
+        Self { head: AtomicU64::new(0) }
+    }
+
+    fn push(&self, table: &Table<Magazine>, id: MagazineId) {
+        let node = table.at(id as usize);
+        let mut head = self.head.load(Relaxed);
+        loop {
+            node.next.store(head as u32, Relaxed);
+            let tag = (head >> 32).wrapping_add(1);
+            match self.head.compare_exchange_weak(head, tag << 32 | u64::from(id), Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    fn pop(&self, table: &Table<Magazine>) -> Option<MagazineId> {
+        let mut head = self.head.load(Acquire);
+        loop {
+            let id = head as u32;
+            if id == 0 {
+                return None;
+            }
+            let next = table.at(id as usize).next.load(Relaxed);
+            match self.head.compare_exchange_weak(head, head >> 32 << 32 | u64::from(next), Acquire, Acquire) {
+                Ok(_) => return Some(id),
+                Err(now) => head = now,
+            }
+        }
+    }
+}
+
+/// All magazines, the empty ones, and per class the full ones that wait for a thread: the depot.
+pub(super) struct Depot {
+    table: Table<Magazine>,
+    made: Mutex<usize>,
+    empty: Stack,
+    full: [Stack; CLASSES],
+    full_count: [AtomicUsize; CLASSES],
+}
+
+impl Depot {
+    pub(super) const fn new() -> Self {
+        Self {
+            table: Table::empty(),
+            made: Mutex::new(0),
+            empty: Stack::new(),
+            full: [const { Stack::new() }; CLASSES],
+            full_count: [const { AtomicUsize::new(0) }; CLASSES],
+        }
+    }
+
+    /// Reserves the table of magazines; once, before any other use.
+    pub(super) fn reserve(&self) -> Result<()> {
+        self.table.reserve(MAX_MAGAZINES, MIN_MAGAZINES)
+    }
+
+    /// The magazine of that number.
+    #[inline(always)]
+    pub(super) fn magazine(&self, id: MagazineId) -> &Magazine {
+        self.table.at(id as usize)
+    }
+
+    /// An empty magazine; `None` if the system has no memory for one more.
+    pub(super) fn take_empty(&self) -> Option<MagazineId> {
+        self.empty.pop(&self.table).or_else(|| {
+            let mut made = self.made.lock();
+            let id = *made + 1;
+            self.table.commit(id + 1).ok()?;
+            *made = id;
+            Some(id as MagazineId)
+        })
+    }
+
+    /// Takes an empty magazine back.
+    pub(super) fn put_empty(&self, id: MagazineId) {
+        self.magazine(id).set_count(0);
+        self.empty.push(&self.table, id);
+    }
+
+    /// A full magazine of a class.
+    pub(super) fn take_full(&self, class: usize) -> Option<MagazineId> {
+        let id = self.full[class].pop(&self.table)?;
+        self.full_count[class].fetch_sub(1, Relaxed);
+        Some(id)
+    }
+
+    /// Takes a full magazine, unless as many wait as may.
+    pub(super) fn put_full(&self, class: usize, id: MagazineId) -> bool {
+        if self.full_count[class].fetch_add(1, Relaxed) >= depot_limit(class) {
+            self.full_count[class].fetch_sub(1, Relaxed);
+            return false;
+        }
+        self.full[class].push(&self.table, id);
+        true
+    }
+
+    /// Objects of a class in full magazines.
+    pub(super) fn objects(&self, class: usize) -> usize {
+        self.full_count[class].load(Relaxed) * capacity_of(class)
+    }
+
+    /// Committed bytes of the table.
+    pub(super) fn metadata_bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// Takes the lock for `fork`; the stacks need none.
+    pub(super) fn acquire(&self) {
+        self.made.acquire();
+    }
+
+    /// Releases the lock after `fork`.
+    ///
+    /// # Safety
+    /// [`acquire`](Self::acquire) took it.
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's contract.
+        unsafe { self.made.release() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capacities_are_bounded_in_slots_and_bytes() {
+        for class in 0..CLASSES {
+            let (capacity, size) = (capacity_of(class), size_of_class(class));
+            assert!((2..=SLOTS).contains(&capacity));
+            assert!(capacity == 2 || capacity * size <= MAX_LOAD);
+        }
+    }
+
+    #[test]
+    fn every_magazine_is_in_one_place_under_contention() {
+        static DEPOT: Depot = Depot::new();
+        DEPOT.reserve().unwrap();
+        const HELD: usize = 8;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..20_000 {
+                        let ids: [_; HELD] = core::array::from_fn(|_| DEPOT.take_empty().unwrap());
+                        for id in ids {
+                            // Nobody else may hold it: a mark left by another holder would be seen.
+                            let count = DEPOT.magazine(id).count.fetch_add(1, Relaxed);
+                            assert_eq!(count, 0, "round {round}");
+                        }
+                        for id in ids {
+                            assert_eq!(DEPOT.magazine(id).count.load(Relaxed), 1);
+                            DEPOT.put_empty(id);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(*DEPOT.made.lock() <= 4 * HELD);
+    }
+
+    #[test]
+    fn the_depot_is_bounded_per_class() {
+        static DEPOT: Depot = Depot::new();
+        DEPOT.reserve().unwrap();
+        let class = super::super::class::class_of(8 << 10);
+        let mut kept = 0;
+        for _ in 0..depot_limit(class) + 5 {
+            let id = DEPOT.take_empty().unwrap();
+            kept += usize::from(DEPOT.put_full(class, id));
+        }
+        assert_eq!(kept, depot_limit(class));
+        assert_eq!(DEPOT.objects(class), kept * capacity_of(class));
+        while DEPOT.take_full(class).is_some() {
+            kept -= 1;
+        }
+        assert_eq!((kept, DEPOT.objects(class)), (0, 0));
+    }
+}

@@ -1,0 +1,532 @@
+//! The engine: one per process, shared by every `PageAlloc`.
+//!
+//! A request above the fallback's limit takes one of three routes, by its layout alone (`route`):
+//!
+//! * **size classes** to 32 KiB: a magazine of the thread (`cache`), then the depot of full magazines (`magazine`), then
+//!   slabs (`slab`), which are page runs;
+//! * **page runs** to 4 MiB: a run that the thread has just freed (`cache`), then the exact fit among all runs (`run`) in
+//!   the arenas (`arena`);
+//! * **large**: a mapping of its own, kept for reuse when freed (`large`).
+//!
+//! A block of the latter two that is reallocated upwards moves to a growth slot (`growth`). How much free memory stays
+//! resident is `budget`'s to say and [`Heap::settle`]'s to see to. The engine makes no system call itself, allocates
+//! nothing from any heap, and never panics or unwinds; where memory is known to be corrupt it ends the program (`misuse`).
+//!
+//! Locks nest in one order: a class, then the runs. Every other lock is taken with no lock held.
+
+mod arena;
+mod budget;
+mod cache;
+mod class;
+mod fork;
+mod growth;
+mod large;
+mod lock;
+mod magazine;
+mod misuse;
+mod order;
+mod route;
+mod run;
+mod slab;
+mod table;
+mod threads;
+
+pub(crate) use class::class_of;
+pub(crate) use route::{is_class, routed_size};
+
+use crate::page::page_size;
+use crate::stats::{RouteStats, Stats};
+use cache::Phase;
+use class::{CLASSES, size_of_class};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU32, Ordering::*};
+use lock::Mutex;
+use route::{GROWTH_MIN, PageRoute, page_route};
+use run::units_for;
+
+/// The engine of the process.
+static HEAP: Heap = Heap::new();
+
+/// The engine could not be set up: the fallback heap serves everything. Never left again once reached.
+const UNAVAILABLE: u32 = 2;
+const READY: u32 = 1;
+const NEW: u32 = 0;
+
+struct Heap {
+    state: AtomicU32,
+    setting_up: Mutex<()>,
+    threads: threads::Threads,
+    depot: magazine::Depot,
+    slabs: slab::Slabs,
+    runs: run::Runs,
+    large: large::Large,
+    growth: growth::Growth,
+    budget: budget::Budget,
+    /// Counts of the fallback heap for threads without a cache.
+    uncached: Mutex<(RouteStats, u64)>,
+}
+
+/// The answer to a request: a block, no memory, or no engine at all.
+pub(crate) enum Answer {
+    /// The block, or null.
+    Block(*mut u8),
+    /// The engine could not be set up: the fallback heap is to serve the request.
+    Unavailable,
+}
+
+// ---- The size classes ----
+
+/// An object of a class, if the thread's loaded magazine has one: the fast path.
+#[inline(always)]
+pub(crate) fn pop_class(class: usize) -> Option<*mut u8> {
+    cache::current().pop(class)
+}
+
+/// An object of a class, where the fast path found none.
+#[inline(never)]
+pub(crate) fn alloc_class(class: usize) -> Answer {
+    match cache::current().pop(class) {
+        Some(object) => Answer::Block(object),
+        None => HEAP.alloc_class_slow(class),
+    }
+}
+
+/// Keeps a freed object of a class, if the thread's loaded magazine has room: the fast path.
+///
+/// # Safety
+/// The object was allocated for this class, and nothing uses it again if this is `true`.
+#[inline(always)]
+pub(crate) unsafe fn push_class(object: *mut u8, class: usize) -> bool {
+    cache::current().push(class, object)
+}
+
+/// Frees an object of a class. `false` if the engine is unavailable and the object is the fallback's.
+///
+/// # Safety
+/// The object was allocated for this class, or by the fallback, and nothing uses it again.
+#[inline(never)]
+pub(crate) unsafe fn dealloc_class(object: *mut u8, class: usize) -> bool {
+    // SAFETY: the caller's contract.
+    cache::current().push(class, object) || unsafe { HEAP.dealloc_class_slow(object, class) }
+}
+
+// ---- Pages ----
+
+/// A block above the size classes.
+#[inline(never)]
+pub(crate) fn alloc_pages(size: usize, align: usize, zeroed: bool) -> Answer {
+    if !HEAP.is_ready() {
+        return Answer::Unavailable;
+    }
+    Answer::Block(HEAP.alloc_pages(size, align, zeroed).map_or(null_mut(), NonNull::as_ptr))
+}
+
+/// Frees a block above the size classes. `false` if the engine is unavailable and the block is the fallback's.
+///
+/// # Safety
+/// The block was allocated with this size and alignment, and nothing uses it again.
+#[inline(never)]
+pub(crate) unsafe fn dealloc_pages(block: *mut u8, size: usize, align: usize) -> bool {
+    if !HEAP.is_ready() {
+        return false;
+    }
+    if let Some(block) = NonNull::new(block) {
+        // SAFETY: the caller's contract.
+        unsafe { HEAP.dealloc_pages(block, size, align) };
+    }
+    true
+}
+
+/// Reallocates a block of the engine's to a size that the engine serves too: in place where that can be, else by moving
+/// its pages, else by a copy. Null leaves the block as it was.
+///
+/// # Safety
+/// The block was allocated by the engine (or by the fallback, if the engine is unavailable) with this size and alignment;
+/// if another address is returned, the old one is not used again.
+#[inline(never)]
+pub(crate) unsafe fn realloc(block: *mut u8, size: usize, align: usize, new_size: usize) -> Answer {
+    if !HEAP.is_ready() {
+        return Answer::Unavailable;
+    }
+    // SAFETY: the caller's contract.
+    unsafe { HEAP.realloc(block, size, align, new_size) }
+}
+
+// ---- The whole ----
+
+/// Counts a call to the fallback heap that made or freed so many allocations of so many bytes.
+#[inline(always)]
+pub(crate) fn count_fallback(live: isize, bytes: isize) {
+    let cache = cache::current();
+    if cache.is_attached() {
+        cache.count_fallback(live, bytes);
+    } else {
+        HEAP.count_fallback_slow(live, bytes);
+    }
+}
+
+/// A snapshot of the counts.
+pub(crate) fn stats() -> Stats {
+    HEAP.stats()
+}
+
+/// Gives back all free memory that this thread can reach; returns how many bytes.
+pub(crate) fn purge() -> usize {
+    HEAP.purge()
+}
+
+impl Heap {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(NEW),
+            setting_up: Mutex::new(()),
+            threads: threads::Threads::new(),
+            depot: magazine::Depot::new(),
+            slabs: slab::Slabs::new(),
+            runs: run::Runs::new(),
+            large: large::Large::new(),
+            growth: growth::Growth::new(),
+            budget: budget::Budget::new(),
+            uncached: Mutex::new((RouteStats { live: 0, live_bytes: 0 }, 0)),
+        }
+    }
+
+    /// Whether the engine is set up; the first call sets it up.
+    #[inline(always)]
+    fn is_ready(&'static self) -> bool {
+        self.state.load(Acquire) == READY || self.set_up()
+    }
+
+    #[cold]
+    fn set_up(&'static self) -> bool {
+        if self.state.load(Acquire) == NEW {
+            let _guard = self.setting_up.lock();
+            if self.state.load(Relaxed) == NEW {
+                let ready = self.runs.arenas.add().is_ok()
+                    && self.depot.reserve().is_ok()
+                    && self.threads.reserve().is_ok()
+                    && fork::register();
+                if ready {
+                    self.growth.reserve();
+                }
+                self.state.store(if ready { READY } else { UNAVAILABLE }, Release);
+            }
+        }
+        self.state.load(Acquire) == READY
+    }
+
+    /// The calling thread's cache, made now if it has none yet; the idle one if it cannot have any.
+    fn cache(&'static self) -> &'static cache::ThreadCache {
+        match cache::phase() {
+            Phase::Fresh => self.threads.attach(),
+            Phase::Settled => cache::current(),
+        }
+    }
+
+    #[cold]
+    fn alloc_class_slow(&'static self, class: usize) -> Answer {
+        if !self.is_ready() {
+            return Answer::Unavailable;
+        }
+        let cache = self.cache();
+        let attempt = || if cache.is_attached() { cache.refill(self, class) } else { self.take_one(class) };
+        // The system refuses more: what lies free elsewhere in the engine may hold a slab's worth of pages.
+        let object = attempt().or_else(|| {
+            self.purge();
+            attempt()
+        });
+        Answer::Block(object.unwrap_or(null_mut()))
+    }
+
+    /// One object, straight from the slabs.
+    fn take_one(&self, class: usize) -> Option<*mut u8> {
+        let mut one = [null_mut()];
+        (self.slabs.take(&self.runs, class, &mut one) == 1).then_some(one[0])
+    }
+
+    #[cold]
+    unsafe fn dealloc_class_slow(&'static self, object: *mut u8, class: usize) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        let cache = self.cache();
+        // SAFETY: the caller's contract.
+        unsafe {
+            if cache.is_attached() {
+                cache.spill(self, class, object);
+            } else {
+                self.slabs.put(&self.runs, class, &[object]);
+            }
+        }
+        self.settle();
+        true
+    }
+
+    #[cold]
+    fn count_fallback_slow(&'static self, live: isize, bytes: isize) {
+        if self.is_ready() && self.cache().is_attached() {
+            cache::current().count_fallback(live, bytes);
+            return;
+        }
+        let mut uncached = self.uncached.lock();
+        uncached.0.live = uncached.0.live.wrapping_add_signed(live);
+        uncached.0.live_bytes = uncached.0.live_bytes.wrapping_add_signed(bytes);
+        uncached.1 += 1;
+    }
+
+    fn alloc_pages(&'static self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
+        let attempt = || match page_route(size, align) {
+            PageRoute::Run => self.alloc_run(size, align, zeroed),
+            PageRoute::Large => self.alloc_large(size, align, zeroed),
+        };
+        // The system refuses more: what lies free in the engine may be what is missing.
+        attempt().or_else(|| if self.purge() > 0 { attempt() } else { None })
+    }
+
+    fn alloc_run(&'static self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
+        let units = units_for(size);
+        let run = match self.cache().pop_run(units, align) {
+            Some(run) => run,
+            None => {
+                let run = self.runs.take(units, align)?;
+                if run.zero {
+                    self.budget.missed(size);
+                }
+                run
+            }
+        };
+        if zeroed && !run.zero {
+            // SAFETY: the run is the caller's and at least this long.
+            unsafe { run.address.write_bytes(0, size) };
+        }
+        Some(run.address)
+    }
+
+    fn alloc_large(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
+        self.large.take_cached(size, align, zeroed).or_else(|| {
+            self.budget.missed(size);
+            self.large.map(size, align, zeroed)
+        })
+    }
+
+    /// # Safety
+    /// As for [`dealloc_pages`].
+    unsafe fn dealloc_pages(&'static self, block: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: the caller's contract, and the route of the block's layout or, for a grown block, its address.
+        unsafe {
+            if size >= GROWTH_MIN && self.growth.contains(block.as_ptr()) {
+                self.growth.put(block);
+            } else if page_route(size, align) == PageRoute::Large {
+                self.large.put(block, size);
+            } else {
+                let units = units_for(size);
+                if self.cache().push_run(self, block, units) {
+                    return;
+                }
+                self.runs.put(block, units);
+            }
+        }
+        self.settle();
+    }
+
+    /// # Safety
+    /// As for [`realloc`].
+    unsafe fn realloc(&'static self, block: *mut u8, size: usize, align: usize, new_size: usize) -> Answer {
+        let in_class = is_class(routed_size(size, align));
+        // SAFETY: the caller's contract; the old block is freed only when its contents are in the new one.
+        unsafe {
+            if !in_class
+                && let Some(block) = NonNull::new(block)
+                && let Some(resized) = self.resize_pages(block, size, align, new_size)
+            {
+                return Answer::Block(resized.as_ptr());
+            }
+            let routed = routed_size(new_size, align);
+            let new = if is_class(routed) {
+                alloc_class(class_of(routed))
+            } else if new_size > size {
+                Answer::Block(self.alloc_grown(new_size, align).map_or(null_mut(), NonNull::as_ptr))
+            } else {
+                Answer::Block(self.alloc_pages(new_size, align, false).map_or(null_mut(), NonNull::as_ptr))
+            };
+            if let Answer::Block(new) = new
+                && !new.is_null()
+            {
+                core::ptr::copy_nonoverlapping(block, new, size.min(new_size));
+                if in_class {
+                    dealloc_class(block, class_of(routed_size(size, align)));
+                } else {
+                    dealloc_pages(block, size, align);
+                }
+            }
+            new
+        }
+    }
+
+    /// A block for one that grows to `new_size` bytes and is likely to grow further.
+    fn alloc_grown(&'static self, new_size: usize, align: usize) -> Option<NonNull<u8>> {
+        if (GROWTH_MIN..=growth::SLOT).contains(&new_size)
+            && align <= page_size()
+            && let Some(slot) = self.growth.take(new_size)
+        {
+            return Some(slot);
+        }
+        self.alloc_pages(new_size, align, false)
+    }
+
+    /// Gives a block above the size classes another size that is above them too, without a copy; `None` if that cannot be,
+    /// and the block is as it was.
+    ///
+    /// # Safety
+    /// As for [`realloc`], for a block above the size classes.
+    unsafe fn resize_pages(
+        &'static self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+        new_size: usize,
+    ) -> Option<NonNull<u8>> {
+        let was_large = page_route(size, align) == PageRoute::Large;
+        // SAFETY: the caller's contract for all of them; the branches follow where the block lies.
+        unsafe {
+            if size >= GROWTH_MIN && self.growth.contains(block.as_ptr()) {
+                if new_size < GROWTH_MIN {
+                    // A smaller layout must not name a slot: the caller copies.
+                    return None;
+                }
+                if new_size <= growth::SLOT {
+                    self.budget.purged(self.growth.resize(block, new_size));
+                    return Some(block);
+                }
+                return self.leave_slot(block, size, new_size);
+            }
+            if was_large {
+                if page_route(new_size, align) != PageRoute::Large {
+                    return None;
+                }
+                let (moved, purged) = self.large.resize(block, size, align, new_size)?;
+                self.budget.purged(purged);
+                return Some(moved);
+            }
+            let (old_units, units) = (units_for(size), units_for(new_size));
+            if is_class(routed_size(new_size, align)) || page_route(new_size, align) == PageRoute::Large {
+                return None;
+            }
+            if units == old_units {
+                return Some(block);
+            }
+            if units < old_units {
+                self.runs.shrink(block, old_units, units);
+                self.settle();
+                return Some(block);
+            }
+            // A block that grows this far is better off where further growth is free.
+            let stays = new_size < GROWTH_MIN || align > page_size();
+            (stays && self.runs.grow(block, old_units, units)).then_some(block)
+        }
+    }
+
+    /// Moves a block that has outgrown its slot to a mapping of its own.
+    ///
+    /// # Safety
+    /// The block lies in a slot, has `size` bytes, and is the caller's; if an address is returned the old one is not used
+    /// again.
+    unsafe fn leave_slot(&self, block: NonNull<u8>, size: usize, new_size: usize) -> Option<NonNull<u8>> {
+        if !self.large.promise() {
+            return None;
+        }
+        for room in large::Large::rooms(new_size) {
+            // SAFETY: the caller's contract; a failed move leaves the block as it is.
+            if let Ok(mapping) = unsafe { self.growth.move_out(block, size, room) } {
+                self.settle();
+                return Some(self.large.adopt(mapping, new_size, true));
+            }
+        }
+        self.large.break_promise();
+        None
+    }
+
+    /// Brings the free resident memory back within the budget: large mappings first, then growth slots, then runs.
+    fn settle(&self) {
+        let large = self.large.resident_bytes();
+        let growth = self.growth.resident_bytes();
+        let runs = self.runs.dirty_bytes();
+        let limit = self.budget.limit(self.runs.used_bytes() + self.large.live_bytes());
+        let Some(mut excess) = (large + growth + runs).checked_sub(limit).filter(|&excess| excess > 0) else { return };
+        let mut purged = 0;
+        let sources: [(usize, &dyn Fn(usize) -> usize); 3] = [
+            (large, &|keep| self.large.purge(keep)),
+            (growth, &|keep| self.growth.purge(keep)),
+            (runs, &|keep| self.runs.purge(keep)),
+        ];
+        for (bytes, purge) in sources {
+            if excess > 0 && bytes > 0 {
+                let returned = purge(bytes.saturating_sub(excess));
+                purged += returned;
+                excess = excess.saturating_sub(returned);
+            }
+        }
+        self.budget.purged(purged);
+    }
+
+    fn purge(&'static self) -> usize {
+        if !self.is_ready() {
+            return 0;
+        }
+        let cache = cache::current();
+        if cache.is_attached() {
+            // SAFETY: it is the calling thread's own.
+            unsafe { cache.flush(self) };
+        }
+        for class in 0..CLASSES {
+            while let Some(id) = self.depot.take_full(class) {
+                self.depot.magazine(id).set_count(magazine::capacity_of(class));
+                // SAFETY: a full magazine from the depot holds free objects of the class, and is this call's now.
+                unsafe { cache::empty_magazine(self, class, id) };
+                self.depot.put_empty(id);
+            }
+        }
+        self.large.purge(0) + self.growth.purge(0) + self.slabs.purge(&self.runs) + self.runs.purge(0)
+    }
+
+    fn stats(&'static self) -> Stats {
+        let mut stats = Stats::default();
+        let (uncached, calls) = *self.uncached.lock();
+        stats.fallback = uncached;
+        stats.fallback_calls = calls;
+        let mut slab_bytes = 0;
+        let mut not_runs = RouteStats::default();
+        for cache in self.threads.all() {
+            let (live, calls) = cache.fallback();
+            stats.fallback.live = stats.fallback.live.wrapping_add(live.live);
+            stats.fallback.live_bytes = stats.fallback.live_bytes.wrapping_add(live.live_bytes);
+            stats.fallback_calls += calls;
+            let kept = cache.cached_runs();
+            not_runs.live += kept.live;
+            not_runs.live_bytes += kept.live_bytes;
+        }
+        for class in 0..CLASSES {
+            let kept = self.threads.all().map(|cache| cache.cached(self, class)).sum::<usize>();
+            let (out, slabs) = self.slabs.out(class);
+            let live = out.saturating_sub(kept + self.depot.objects(class));
+            stats.slab.live += live;
+            stats.slab.live_bytes += live * size_of_class(class);
+            not_runs.live += slabs;
+            slab_bytes += slabs * class::slab_bytes(size_of_class(class));
+        }
+        stats.run.live = self.runs.used().saturating_sub(not_runs.live);
+        stats.run.live_bytes = self.runs.used_bytes().saturating_sub(not_runs.live_bytes + slab_bytes);
+        let large = self.large.stats();
+        let growth = self.growth.live();
+        stats.large.live = large.live + growth.live;
+        stats.large.live_bytes = large.live_bytes + growth.live_bytes;
+        stats.mapped_bytes = self.runs.arenas.bytes() + self.growth.bytes() + large.mapped;
+        stats.free_resident_bytes = self.runs.dirty_bytes() + self.growth.resident_bytes() + large.free_resident;
+        stats.metadata_bytes = self.runs.arenas.metadata_bytes()
+            + self.depot.metadata_bytes()
+            + self.threads.metadata_bytes()
+            + self.growth.metadata_bytes()
+            + large.metadata;
+        stats
+    }
+}

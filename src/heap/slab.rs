@@ -1,0 +1,292 @@
+//! Slabs: runs of pages cut into objects of one size class, with every bit of metadata outside of them.
+//!
+//! The central level of the size classes: whole batches of objects go out to magazines and come back, one lock per class.
+//! Objects are taken from the lowest slab with room, and from its lowest free bits, so that live objects gather at low
+//! addresses. A slab without live objects goes back to the runs at once.
+//!
+//! # Invariants, under the lock of the class
+//! * **S1** a slab starts at a multiple of 64 KiB; its first descriptor has the class, the others the distance to it.
+//! * **S2** a bit of the bitmap is set if and only if that object is in the slab: neither live nor in a magazine.
+//! * **S3** `free` is the number of set bits; a slab is in the order of its class if and only if `free > 0`.
+//! * **S4** the descriptors of units that are in no slab have class 0 (classes are stored plus one).
+
+use super::arena::{Arenas, BITMAP_BYTES, UNIT, UNITS_PER_SLAB, UnitId};
+use super::class::{CLASSES, SLAB_UNIT, object_at, size_of_class, slab_bytes};
+use super::lock::Mutex;
+use super::misuse;
+use super::order::{AddressOrder, Links};
+use super::run::Runs;
+use super::table::ZeroInit;
+use crate::page::{page_size, round_up};
+use core::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// Words of bitmap inside a descriptor: enough for classes of 256 bytes and more.
+const INLINE_WORDS: usize = 4;
+
+/// The descriptor of a slab unit.
+#[repr(C, align(64))]
+pub(super) struct Slab {
+    pub(super) links: Links,
+    free: AtomicU32,
+    /// No word before this one has a set bit.
+    first_word: AtomicU32,
+    /// The class plus one; 0 outside of slabs.
+    class: AtomicU8,
+    /// Slab units from the slab's first to this one.
+    distance: AtomicU8,
+    /// Whether whole free pages may be resident: set by a free, cleared by a purge.
+    resident: AtomicU8,
+    bits: [AtomicU64; INLINE_WORDS],
+}
+
+// SAFETY: atomics only, for which zero is a value.
+unsafe impl ZeroInit for Slab {}
+
+const _: () = assert!(size_of::<Slab>() == 64);
+
+/// The objects of a slab of a class.
+#[inline(always)]
+fn objects_of(class: usize) -> usize {
+    let size = size_of_class(class);
+    object_at(class, slab_bytes(size))
+}
+
+/// The bitmap of a slab, in its descriptor or out of line.
+fn bitmap(arenas: &Arenas, slab: UnitId, class: usize) -> &[AtomicU64] {
+    let words = objects_of(class).div_ceil(64);
+    if words <= INLINE_WORDS {
+        return &arenas.slab(slab).bits[..words];
+    }
+    debug_assert!(words * 8 <= BITMAP_BYTES);
+    // SAFETY: the out-of-line bitmap of the slab's unit is committed with the unit (A2 of `arena`), never unmapped, has
+    // `BITMAP_BYTES` bytes, and is only used as atomics.
+    unsafe { core::slice::from_raw_parts(arenas.bitmap(slab).cast::<AtomicU64>(), words) }
+}
+
+struct Class {
+    order: AddressOrder,
+    /// Objects that are out: live, in a magazine or in the depot.
+    out: usize,
+    /// Slabs of the class.
+    slabs: usize,
+}
+
+/// The slabs of every class.
+pub(super) struct Slabs {
+    classes: [Mutex<Class>; CLASSES],
+}
+
+impl Slabs {
+    pub(super) const fn new() -> Self {
+        Self { classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES] }
+    }
+
+    /// Fills `batch` with objects, from its end, so that a magazine hands them out by rising address. Returns how many
+    /// there are: fewer than asked for, or none, where the system has no more memory.
+    pub(super) fn take(&self, runs: &Runs, class: usize, batch: &mut [*mut u8]) -> usize {
+        let arenas = &runs.arenas;
+        let size = size_of_class(class);
+        let wanted = batch.len();
+        let mut taken = 0;
+        let mut guard = self.classes[class].lock();
+        while taken < wanted {
+            let slab = match guard.order.lowest() {
+                Some(slab) => slab,
+                None => match Self::add(runs, class, &mut guard) {
+                    Some(slab) => slab,
+                    None => break,
+                },
+            };
+            let descriptor = arenas.slab(slab);
+            let base = arenas.address(slab).as_ptr();
+            let bits = bitmap(arenas, slab, class);
+            let mut word = descriptor.first_word.load(Relaxed) as usize;
+            let mut free = descriptor.free.load(Relaxed);
+            while taken < wanted && free > 0 {
+                let mut set = bits[word].load(Relaxed);
+                while set != 0 && taken < wanted {
+                    let object = word * 64 + set.trailing_zeros() as usize;
+                    set &= set - 1;
+                    taken += 1;
+                    free -= 1;
+                    batch[wanted - taken] = base.wrapping_add(object * size);
+                }
+                bits[word].store(set, Relaxed);
+                if set == 0 && word + 1 < bits.len() {
+                    word += 1;
+                }
+            }
+            descriptor.first_word.store(word as u32, Relaxed);
+            descriptor.free.store(free, Relaxed);
+            if free == 0 {
+                guard.order.remove(arenas, slab);
+            }
+        }
+        guard.out += taken;
+        drop(guard);
+        if taken < wanted {
+            batch.copy_within(wanted - taken.., 0);
+        }
+        taken
+    }
+
+    /// A new slab, all of its objects free.
+    #[cold]
+    fn add(runs: &Runs, class: usize, guard: &mut Class) -> Option<UnitId> {
+        let arenas = &runs.arenas;
+        let bytes = slab_bytes(size_of_class(class));
+        let run = runs.take((bytes / UNIT) as u32, SLAB_UNIT)?;
+        let slab = arenas.unit_of(run.address.as_ptr())?;
+        for distance in 0..bytes / SLAB_UNIT {
+            let descriptor = arenas.slab(slab.offset(distance as u32 * UNITS_PER_SLAB));
+            descriptor.distance.store(distance as u8, Relaxed);
+            descriptor.class.store(class as u8 + 1, Release);
+        }
+        let objects = objects_of(class);
+        for (word, bits) in bitmap(arenas, slab, class).iter().enumerate() {
+            let count = (objects - word * 64).min(64);
+            bits.store(!0 >> (64 - count), Relaxed);
+        }
+        let descriptor = arenas.slab(slab);
+        descriptor.first_word.store(0, Relaxed);
+        descriptor.free.store(objects as u32, Relaxed);
+        descriptor.resident.store(u8::from(!run.zero), Relaxed);
+        guard.order.insert(arenas, slab);
+        guard.slabs += 1;
+        Some(slab)
+    }
+
+    /// Takes objects back. A pointer that is no object of the class, or that is free already, ends the program.
+    ///
+    /// # Safety
+    /// The objects came from [`take`](Self::take) for this class and nothing uses them again.
+    pub(super) unsafe fn put(&self, runs: &Runs, class: usize, batch: &[*mut u8]) {
+        let arenas = &runs.arenas;
+        let objects = objects_of(class) as u32;
+        let mut guard = self.classes[class].lock();
+        for &object in batch {
+            let (slab, index) = Self::locate(arenas, class, object);
+            let descriptor = arenas.slab(slab);
+            let word = &bitmap(arenas, slab, class)[index / 64];
+            let (bits, mask) = (word.load(Relaxed), 1 << (index % 64));
+            if bits & mask != 0 {
+                misuse::abort(b"mapalloc: double free of a slab object\n");
+            }
+            word.store(bits | mask, Relaxed);
+            let first_word = descriptor.first_word.load(Relaxed).min((index / 64) as u32);
+            descriptor.first_word.store(first_word, Relaxed);
+            let free = descriptor.free.load(Relaxed) + 1;
+            descriptor.free.store(free, Relaxed);
+            descriptor.resident.store(1, Relaxed);
+            if free == objects {
+                guard.order.remove(arenas, slab);
+                guard.slabs -= 1;
+                Self::release(runs, class, slab);
+            } else if free == 1 {
+                guard.order.insert(arenas, slab);
+            }
+        }
+        guard.out -= batch.len();
+    }
+
+    /// The slab of an object and its number there.
+    fn locate(arenas: &Arenas, class: usize, object: *mut u8) -> (UnitId, usize) {
+        let Some(unit) = arenas.unit_of(object) else {
+            misuse::abort(b"mapalloc: free of a pointer that the allocator does not know\n");
+        };
+        let descriptor = arenas.slab(unit);
+        if descriptor.class.load(Acquire) != class as u8 + 1 {
+            misuse::abort(b"mapalloc: free with another size than the allocation's, or of a free object\n");
+        }
+        let in_unit = unit.0 % UNITS_PER_SLAB;
+        let slab = UnitId(unit.0 - in_unit - u32::from(descriptor.distance.load(Relaxed)) * UNITS_PER_SLAB);
+        let offset = object.addr() - arenas.address(slab).addr().get();
+        let index = object_at(class, offset);
+        if index * size_of_class(class) != offset || index >= objects_of(class) {
+            misuse::abort(b"mapalloc: free of a pointer into an object\n");
+        }
+        (slab, index)
+    }
+
+    /// Returns a slab without live objects to the runs.
+    fn release(runs: &Runs, class: usize, slab: UnitId) {
+        let bytes = slab_bytes(size_of_class(class));
+        for distance in 0..bytes / SLAB_UNIT {
+            runs.arenas.slab(slab.offset(distance as u32 * UNITS_PER_SLAB)).class.store(0, Release);
+        }
+        // SAFETY: `add` took this run, and by S2 no object of it is in use.
+        unsafe { runs.put(runs.arenas.address(slab), (bytes / UNIT) as u32) };
+    }
+
+    /// Gives back the memory of whole free pages in slabs that have live objects too; returns at most how many bytes.
+    pub(super) fn purge(&self, runs: &Runs) -> usize {
+        let arenas = &runs.arenas;
+        let mut purged = 0;
+        for slab in arenas.slab_units() {
+            let descriptor = arenas.slab(slab);
+            let Some(class) = usize::from(descriptor.class.load(Acquire)).checked_sub(1) else { continue };
+            if descriptor.distance.load(Relaxed) != 0 || descriptor.resident.load(Relaxed) == 0 {
+                continue;
+            }
+            let _guard = self.classes[class].lock();
+            // The slab may have been released, and even taken by another class, before the lock was.
+            if usize::from(descriptor.class.load(Acquire)) == class + 1 && descriptor.distance.load(Relaxed) == 0 {
+                descriptor.resident.store(0, Relaxed);
+                purged += Self::purge_free_pages(arenas, slab, class);
+            }
+        }
+        purged
+    }
+
+    /// Gives back the pages of a slab in which every object is free.
+    fn purge_free_pages(arenas: &Arenas, slab: UnitId, class: usize) -> usize {
+        let (size, page) = (size_of_class(class), page_size());
+        let bits = bitmap(arenas, slab, class);
+        let is_free = |object: usize| bits[object / 64].load(Relaxed) & (1 << (object % 64)) != 0;
+        let mut purged = 0;
+        let mut purge = |from: usize, to: usize| {
+            let (start, end) = (round_up(from, page), to & !(page - 1));
+            if start < end {
+                let first = slab.offset((start / UNIT) as u32);
+                // SAFETY: whole pages of the slab in which every object is free (S2), and the class is locked.
+                if unsafe { arenas.purge(first, ((end - start) / UNIT) as u32) }.is_ok() {
+                    purged += end - start;
+                }
+            }
+        };
+        let mut free_from = 0;
+        for object in 0..objects_of(class) {
+            if !is_free(object) {
+                purge(free_from, object * size);
+                free_from = (object + 1) * size;
+            }
+        }
+        purge(free_from, slab_bytes(size));
+        purged
+    }
+
+    /// Objects of a class that are out, and its slabs.
+    pub(super) fn out(&self, class: usize) -> (usize, usize) {
+        let guard = self.classes[class].lock();
+        (guard.out, guard.slabs)
+    }
+
+    /// Takes every lock for `fork`.
+    pub(super) fn acquire(&self) {
+        self.classes.iter().for_each(Mutex::acquire);
+    }
+
+    /// Releases every lock after `fork`.
+    ///
+    /// # Safety
+    /// [`acquire`](Self::acquire) took them.
+    pub(super) unsafe fn release_locks(&self) {
+        for class in &self.classes {
+            // SAFETY: the caller's contract.
+            unsafe { class.release() }
+        }
+    }
+}
