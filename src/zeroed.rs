@@ -12,11 +12,13 @@ use crate::error::Result;
 use crate::vec::PageVec;
 
 macro_rules! safe_zeroed {
-    ($proof:path: $one:ident, $try_one:ident, $slice:ident, $try_slice:ident) => {
+    ($proof:path: $one:ident, $try_one:ident, $slice:ident, $try_slice:ident, $which:literal) => {
         impl<T: $proof> PageBox<T> {
             #[doc = concat!("A value whose bytes are all zero, by the word of [`", stringify!($proof), "`].")]
             ///
             /// The bytes are as the kernel gives them: none is written.
+            ///
+            #[doc = $which]
             #[must_use]
             #[track_caller]
             pub fn $one() -> Self {
@@ -38,6 +40,8 @@ macro_rules! safe_zeroed {
             #[doc = concat!("`len` elements whose bytes are all zero, by the word of [`", stringify!($proof), "`].")]
             ///
             /// The bytes are as the kernel gives them: none is written.
+            ///
+            #[doc = $which]
             ///
             /// # Panics
             /// If the elements are more than `isize::MAX` bytes.
@@ -63,6 +67,8 @@ macro_rules! safe_zeroed {
             ///
             /// The bytes are as the kernel gives them: none is written.
             ///
+            #[doc = $which]
+            ///
             /// # Panics
             /// If the elements are more than `isize::MAX` bytes.
             #[must_use]
@@ -85,15 +91,29 @@ macro_rules! safe_zeroed {
 }
 
 #[cfg(feature = "zerocopy")]
-safe_zeroed!(zerocopy::FromZeros: zeroed, try_zeroed, zeroed_slice, try_zeroed_slice);
+safe_zeroed!(
+    zerocopy::FromZeros: zeroed,
+    try_zeroed,
+    zeroed_slice,
+    try_zeroed_slice,
+    "With the cargo feature `zerocopy`, whatever else is on."
+);
 
 #[cfg(all(feature = "bytemuck", not(feature = "zerocopy")))]
-safe_zeroed!(bytemuck::Zeroable: zeroed, try_zeroed, zeroed_slice, try_zeroed_slice);
+safe_zeroed!(
+    bytemuck::Zeroable: zeroed,
+    try_zeroed,
+    zeroed_slice,
+    try_zeroed_slice,
+    "With the cargo feature `bytemuck` and without `zerocopy`, whose trait comes first. A library, which cannot know what \
+     else is on, calls the twin that ends in `_bytemuck`."
+);
 
 #[cfg(feature = "bytemuck")]
 safe_zeroed!(
     bytemuck::Zeroable: zeroed_bytemuck,
     try_zeroed_bytemuck,
     zeroed_slice_bytemuck,
-    try_zeroed_slice_bytemuck
+    try_zeroed_slice_bytemuck,
+    "With the cargo feature `bytemuck`, whatever else is on."
 );

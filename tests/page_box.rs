@@ -20,12 +20,12 @@ mod pages {
     static NEXT: AtomicU64 = AtomicU64::new(0x6d61_7061_6c6c_6f63);
 
     /// A value that lies nowhere else.
-    pub fn mark() -> u64 {
+    pub(super) fn mark() -> u64 {
         NEXT.fetch_add(1, Relaxed)
     }
 
     /// Whether the mark lies at the address, seen from outside the language.
-    pub fn holds(address: usize, mark: u64) -> bool {
+    pub(super) fn holds(address: usize, mark: u64) -> bool {
         let mut bytes = [0; 8];
         let memory = File::open("/proc/self/mem").unwrap();
         memory.read_exact_at(&mut bytes, address as u64).is_ok() && u64::from_ne_bytes(bytes) == mark
@@ -34,12 +34,12 @@ mod pages {
 
 #[cfg(miri)]
 mod pages {
-    pub fn mark() -> u64 {
+    pub(super) fn mark() -> u64 {
         7
     }
 
     /// Miri itself reports what is not given back.
-    pub fn holds(_: usize, _: u64) -> bool {
+    pub(super) fn holds(_: usize, _: u64) -> bool {
         false
     }
 }

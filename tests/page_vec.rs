@@ -342,19 +342,19 @@ macro_rules! messages {
         let three = || $Vec::from([1_u64, 2, 3]);
         let runs: Vec<Box<dyn Fn()>> = vec![
             Box::new(move || three().insert(4, 0)),
-            Box::new(move || drop(three().remove(3))),
-            Box::new(move || drop(three().swap_remove(3))),
-            Box::new(move || drop(three().split_off(4))),
-            Box::new(move || drop(three()[3])),
-            Box::new(move || drop(three().drain(2..5))),
-            Box::new(move || drop(three().drain(4..))),
+            Box::new(move || _ = three().remove(3)),
+            Box::new(move || _ = three().swap_remove(3)),
+            Box::new(move || _ = three().split_off(4)),
+            Box::new(move || _ = three()[3]),
+            Box::new(move || _ = three().drain(2..5)),
+            Box::new(move || _ = three().drain(4..)),
             Box::new(move || three().extend_from_within(..9)),
             Box::new(move || three().reserve(usize::MAX)),
             Box::new(move || three().reserve(usize::MAX / 16 + 1)),
             Box::new(move || three().reserve_exact(usize::MAX - 1)),
             Box::new(move || three().resize(usize::MAX, 0)),
-            Box::new(|| drop($Vec::<u64>::with_capacity(usize::MAX))),
-            Box::new(|| drop($Vec::<u8>::with_capacity(isize::MAX as usize + 1))),
+            Box::new(|| _ = $Vec::<u64>::with_capacity(usize::MAX)),
+            Box::new(|| _ = $Vec::<u8>::with_capacity(isize::MAX as usize + 1)),
             Box::new(|| three_and_endless(&mut $Vec::new())),
         ];
         runs.iter().map(|run| panic_message(run)).collect::<Vec<_>>()

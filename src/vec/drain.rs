@@ -90,7 +90,10 @@ impl<T> Drop for Drain<'_, T> {
                 // any more. The tail becomes part of the vector (V1).
                 unsafe {
                     let vec = self.0.vec.as_mut();
-                    ptr::copy(base.add(tail.start), base.add(vec.len), tail.len());
+                    // Nothing drained is common, and a copy onto itself would still touch every page of the tail.
+                    if vec.len < tail.start {
+                        ptr::copy(base.add(tail.start), base.add(vec.len), tail.len());
+                    }
                     vec.len += tail.len();
                 }
             }

@@ -14,10 +14,10 @@ thread_local! {
 }
 
 /// What [`Ledger::tick`] panics with.
-pub struct Fuse;
+pub(crate) struct Fuse;
 
 /// Runs code that may panic, without the panic's message on standard error.
-pub fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+pub(crate) fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let loud = std::panic::take_hook();
@@ -35,7 +35,7 @@ pub fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
 
 /// The account of a set of elements.
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     live: RefCell<HashSet<u64>>,
     next_serial: Cell<u64>,
     fuse: Cell<Option<u32>>,
@@ -43,17 +43,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn new() -> Rc<Self> {
+    pub(crate) fn new() -> Rc<Self> {
         Rc::default()
     }
 
     /// Lets the `steps`th event from now on panic.
-    pub fn arm(&self, steps: Option<u32>) {
+    pub(crate) fn arm(&self, steps: Option<u32>) {
         self.fuse.set(steps);
     }
 
     /// An event: a clone, a drop, a call of a closure.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         match self.fuse.get() {
             Some(0) if !std::thread::panicking() => {
                 self.fuse.set(None);
@@ -65,22 +65,22 @@ impl Ledger {
 
     /// The number of elements that are alive.
     #[track_caller]
-    pub fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         assert!(!self.dropped_twice.get(), "an element was dropped twice");
         self.live.borrow().len()
     }
 }
 
 /// An element: a value, and something to make it larger or more aligned.
-pub struct Item<P: Copy> {
-    pub value: u32,
-    pub pad: P,
+pub(crate) struct Item<P: Copy> {
+    pub(crate) value: u32,
+    pub(crate) pad: P,
     serial: u64,
     ledger: Rc<Ledger>,
 }
 
 impl<P: Copy> Item<P> {
-    pub fn new(ledger: &Rc<Ledger>, value: u32, pad: P) -> Self {
+    pub(crate) fn new(ledger: &Rc<Ledger>, value: u32, pad: P) -> Self {
         let serial = ledger.next_serial.get();
         ledger.next_serial.set(serial + 1);
         ledger.live.borrow_mut().insert(serial);
