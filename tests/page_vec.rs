@@ -438,3 +438,56 @@ fn refused_growth_leaves_the_vector_as_it_was() {
     assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
     assert_eq!((vec.as_ptr(), vec.capacity(), &vec[..]), (start, capacity, &[1, 2, 3][..]));
 }
+
+#[test]
+fn extending_stops_at_the_first_end() {
+    /// Ends after every third element, and goes on when asked again.
+    struct Stutter(u32);
+    impl Iterator for Stutter {
+        type Item = u32;
+        fn next(&mut self) -> Option<u32> {
+            self.0 += 1;
+            (!self.0.is_multiple_of(4)).then_some(self.0)
+        }
+    }
+    assert_eq!(PageVec::from_iter(Stutter(0)), [1, 2, 3]);
+    // Also where the room ends just there.
+    let mut vec = PageVec::from(vec![0; page_size() / 4 - 3]);
+    vec.extend(Stutter(0));
+    assert_eq!(vec.len(), page_size() / 4);
+}
+
+/// Runs in a process of its own, because the limit it sets is the process's.
+#[test]
+#[cfg(not(miri))]
+#[ignore = "run by `growth_makes_do_with_what_there_is`"]
+fn child_with_little_address_space() {
+    const MIB: usize = 1 << 20;
+    if std::env::args().all(|argument| argument != "--exact") {
+        return;
+    }
+    let mut vec = PageVec::<u8>::with_capacity(100 * MIB);
+    vec.extend_from_slice(b"kept");
+    let size = procfs::process::Process::myself().unwrap().statm().unwrap().size * procfs::page_size();
+    let limit = libc::rlimit { rlim_cur: size + 150 * MIB as u64, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is live for the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    // Twice as much is refused, what is needed is not.
+    vec.try_reserve(vec.capacity() - vec.len() + 1).unwrap();
+    assert_eq!(vec.capacity(), 100 * MIB + page_size());
+    let error = vec.try_reserve(400 * MIB).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+    assert!(PageVec::<u8>::try_with_capacity(400 * MIB).is_err());
+    assert_eq!((&vec[..], vec.capacity()), (&b"kept"[..], 100 * MIB + page_size()));
+}
+
+#[test]
+#[cfg(not(miri))]
+fn growth_makes_do_with_what_there_is() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_with_little_address_space", "--ignored"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
