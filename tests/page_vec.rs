@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Item, Ledger, quietly};
+use common::{Item, Ledger, panicked_in, quietly};
 use mapalloc::{PageVec, page_size};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -348,6 +348,7 @@ macro_rules! messages {
             Box::new(move || _ = three()[3]),
             Box::new(move || _ = three().drain(2..5)),
             Box::new(move || _ = three().drain(4..)),
+            Box::new(move || _ = three().drain((Bound::Included(2), Bound::Excluded(1)))),
             Box::new(move || three().extend_from_within(..9)),
             Box::new(move || three().reserve(usize::MAX)),
             Box::new(move || three().reserve(usize::MAX / 16 + 1)),
@@ -355,26 +356,27 @@ macro_rules! messages {
             Box::new(move || three().resize(usize::MAX, 0)),
             Box::new(|| _ = $Vec::<u64>::with_capacity(usize::MAX)),
             Box::new(|| _ = $Vec::<u8>::with_capacity(isize::MAX as usize + 1)),
-            Box::new(|| three_and_endless(&mut $Vec::new())),
+            Box::new(|| $Vec::new().extend(Liar(3))),
+            Box::new(|| _ = $Vec::from_iter(Liar(3))),
         ];
-        runs.iter().map(|run| panic_message(run)).collect::<Vec<_>>()
+        runs.iter().map(|run| (panic_message(run), panicked_in())).unzip::<_, _, Vec<_>, Vec<_>>()
     }};
 }
 
 /// An iterator that promises more elements than can be, and has three.
-fn three_and_endless(vec: &mut impl Extend<u64>) {
-    struct Liar(u64);
-    impl Iterator for Liar {
-        type Item = u64;
-        fn next(&mut self) -> Option<u64> {
-            self.0 = self.0.checked_sub(1)?;
-            Some(self.0)
-        }
-        fn size_hint(&self) -> (usize, Option<usize>) {
-            (usize::MAX, None)
-        }
+struct Liar(u64);
+
+impl Iterator for Liar {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(self.0)
     }
-    vec.extend(Liar(3));
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
 }
 
 fn panic_message(run: &dyn Fn()) -> String {
@@ -387,10 +389,14 @@ fn panic_message(run: &dyn Fn()) -> String {
 
 #[test]
 fn panics_say_what_those_of_vec_say() {
-    let expected = messages!(Vec);
-    assert_eq!(messages!(PageVec), expected);
+    let (expected, _) = messages!(Vec);
+    let (messages, files) = messages!(PageVec);
+    assert_eq!(messages, expected);
+    assert!(files.iter().all(|file| file == file!()), "panics name their callers: {files:?}");
     assert_eq!(expected[0], "insertion index (is 4) should be <= len (is 3)");
-    assert_eq!(expected[8], "capacity overflow");
+    assert_eq!(expected[9], "capacity overflow");
+    assert!(quietly(|| _ = PageVec::from([1]).drain(..=usize::MAX)).is_err());
+    assert!(quietly(|| _ = PageVec::from([1]).drain((Bound::Excluded(usize::MAX), Bound::Unbounded))).is_err());
 }
 
 #[test]
