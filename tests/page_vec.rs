@@ -469,7 +469,7 @@ fn extending_stops_at_the_first_end() {
 #[ignore = "run by `growth_makes_do_with_what_there_is`"]
 fn child_with_little_address_space() {
     const MIB: usize = 1 << 20;
-    if std::env::args().all(|argument| argument != "--exact") {
+    if !is_child() {
         return;
     }
     let mut vec = PageVec::<u8>::with_capacity(100 * MIB);
@@ -489,11 +489,39 @@ fn child_with_little_address_space() {
 
 #[test]
 #[cfg(not(miri))]
+#[ignore = "run by `refusals_without_an_error_to_return_end_in_handle_alloc_error`"]
+fn child_without_an_error_to_return() {
+    if is_child() {
+        drop(PageVec::<u8>::with_capacity(1 << 60));
+    }
+}
+
+/// Whether this process runs one test only.
+#[cfg(not(miri))]
+fn is_child() -> bool {
+    std::env::args().any(|argument| argument == "--exact")
+}
+
+#[cfg(not(miri))]
+fn run_child(test: &str) -> std::process::Output {
+    let program = std::env::current_exe().unwrap();
+    std::process::Command::new(program).args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap()
+}
+
+#[test]
+#[cfg(not(miri))]
 fn growth_makes_do_with_what_there_is() {
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_with_little_address_space", "--ignored"])
-        .output()
-        .unwrap();
+    let output = run_child("child_with_little_address_space");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[cfg(not(miri))]
+fn refusals_without_an_error_to_return_end_in_handle_alloc_error() {
+    use std::os::unix::process::ExitStatusExt;
+    let output = run_child("child_without_an_error_to_return");
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("memory allocation of 1152921504606846976 bytes failed"), "{text}");
 }
