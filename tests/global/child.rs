@@ -13,11 +13,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `module_path!` gives it.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: fn()) {
+    in_child_within(test, None, body);
+}
+
+/// As [`in_child`], with a limit on the child's address space from its very start, in bytes.
+#[track_caller]
+pub(crate) fn in_child_within(test: &str, address_space: Option<u64>, body: fn()) {
     if std::env::var(VARIABLE).as_deref() == Ok(test) {
         return body();
     }
     let (_, filter) = test.split_once("::").expect("the crate's name is in front");
-    let mut child = Command::new(std::env::current_exe().expect("the path of this test"))
+    let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
+    if let Some(bytes) = address_space {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: between fork and exec only a system call is made, on a value that the closure owns.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+    }
+    let mut child = command
         .args([filter, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, test)
         .stdin(Stdio::null())
