@@ -114,7 +114,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         // SAFETY: the layout is the caller's, of non-zero size by the contract of `GlobalAlloc`.
         let block = unsafe { if zeroed { self.fallback.alloc_zeroed(layout) } else { self.fallback.alloc(layout) } };
         if !block.is_null() {
-            heap::count_fallback(1, layout.size() as isize);
+            heap::count_fallback(|counts| counts.allocated(layout.size()));
         }
         block
     }
@@ -123,9 +123,10 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// The block is the fallback's, with this layout, and not used again.
     #[inline]
     unsafe fn fallback_dealloc(&self, block: *mut u8, layout: Layout) {
+        // Counted first, so that the call into the fallback can be the last thing done.
+        heap::count_fallback(|counts| counts.freed(layout.size()));
         // SAFETY: the caller's contract.
         unsafe { self.fallback.dealloc(block, layout) };
-        heap::count_fallback(-1, -(layout.size() as isize));
     }
 
     /// # Safety
@@ -135,7 +136,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         // SAFETY: the caller's contract.
         let new = unsafe { self.fallback.realloc(block, layout, new_size) };
         if !new.is_null() {
-            heap::count_fallback(0, new_size as isize - layout.size() as isize);
+            heap::count_fallback(|counts| counts.reallocated(layout.size(), new_size));
         }
         new
     }
@@ -204,7 +205,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
 // is returned to that heap, chosen by its layout alone; `realloc` copies or moves the contents before it frees; no method
 // unwinds, since nothing in the engine panics.
 unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
-    #[inline]
+    #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let routed = routed_size(layout.size(), layout.align());
         if self.is_small(routed) {
@@ -218,7 +219,7 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
         self.alloc_slow(layout, false)
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let routed = routed_size(layout.size(), layout.align());
         if self.is_small(routed) {
@@ -234,7 +235,7 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
         self.alloc_slow(layout, true)
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let routed = routed_size(layout.size(), layout.align());
         // SAFETY: the caller's contract; the route is that of the allocation.

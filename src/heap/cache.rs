@@ -21,7 +21,7 @@ use crate::stats::RouteStats;
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -53,13 +53,65 @@ struct RunSlot {
     units: AtomicU32,
 }
 
+/// Calls to the fallback heap by one thread, which alone writes them: no read-modify-write is needed.
+#[repr(C)]
+pub(crate) struct FallbackCounts {
+    allocations: AtomicUsize,
+    frees: AtomicUsize,
+    reallocations: AtomicUsize,
+    /// Bytes allocated less bytes freed: a wrapping share of the sum over all threads.
+    bytes: AtomicUsize,
+}
+
+impl FallbackCounts {
+    pub(super) const fn new() -> Self {
+        Self {
+            allocations: AtomicUsize::new(0),
+            frees: AtomicUsize::new(0),
+            reallocations: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline(always)]
+    fn add(counter: &AtomicUsize, n: usize) {
+        counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Counts a new allocation.
+    #[inline(always)]
+    pub(crate) fn allocated(&self, bytes: usize) {
+        Self::add(&self.allocations, 1);
+        Self::add(&self.bytes, bytes);
+    }
+
+    /// Counts a free.
+    #[inline(always)]
+    pub(crate) fn freed(&self, bytes: usize) {
+        Self::add(&self.frees, 1);
+        Self::add(&self.bytes, bytes.wrapping_neg());
+    }
+
+    /// Counts a change of size.
+    #[inline(always)]
+    pub(crate) fn reallocated(&self, bytes: usize, new_bytes: usize) {
+        Self::add(&self.reallocations, 1);
+        Self::add(&self.bytes, new_bytes.wrapping_sub(bytes));
+    }
+
+    /// Adds these counts to a sum over threads.
+    pub(super) fn add_to(&self, live: &mut RouteStats, calls: &mut u64) {
+        let (allocations, frees) = (self.allocations.load(Relaxed), self.frees.load(Relaxed));
+        live.live = live.live.wrapping_add(allocations).wrapping_sub(frees);
+        live.live_bytes = live.live_bytes.wrapping_add(self.bytes.load(Relaxed));
+        *calls += (allocations + frees + self.reallocations.load(Relaxed)) as u64;
+    }
+}
+
 /// What one thread keeps.
 #[repr(C, align(64))]
 pub(super) struct ThreadCache {
-    /// Live allocations on the fallback heap, made less freed by this thread, and their bytes; wrapping sums.
-    fallback_live: AtomicUsize,
-    fallback_bytes: AtomicUsize,
-    fallback_calls: AtomicU64,
+    fallback: FallbackCounts,
     /// Whether a thread owns this cache; never for the idle one.
     attached: AtomicBool,
     busy: AtomicBool,
@@ -77,9 +129,7 @@ unsafe impl ZeroInit for ThreadCache {}
 
 /// The cache of threads that have none (K3).
 static IDLE: ThreadCache = ThreadCache {
-    fallback_live: AtomicUsize::new(0),
-    fallback_bytes: AtomicUsize::new(0),
-    fallback_calls: AtomicU64::new(0),
+    fallback: FallbackCounts::new(),
     attached: AtomicBool::new(false),
     busy: AtomicBool::new(false),
     run_units: AtomicU32::new(0),
@@ -244,19 +294,10 @@ impl ThreadCache {
         self.attached.load(Relaxed)
     }
 
-    /// Counts a call to the fallback heap that made (`1`) or freed (`-1`) so many allocations of so many bytes.
+    /// The counts of this thread's calls to the fallback heap.
     #[inline(always)]
-    pub(super) fn count_fallback(&self, live: isize, bytes: isize) {
-        // K1: no other thread writes these, so no read-modify-write is needed.
-        self.fallback_live.store(self.fallback_live.load(Relaxed).wrapping_add_signed(live), Relaxed);
-        self.fallback_bytes.store(self.fallback_bytes.load(Relaxed).wrapping_add_signed(bytes), Relaxed);
-        self.fallback_calls.store(self.fallback_calls.load(Relaxed).wrapping_add(1), Relaxed);
-    }
-
-    /// The counts of the fallback heap: wrapping shares of the sum over all caches.
-    pub(super) fn fallback(&self) -> (RouteStats, u64) {
-        let live = RouteStats { live: self.fallback_live.load(Relaxed), live_bytes: self.fallback_bytes.load(Relaxed) };
-        (live, self.fallback_calls.load(Relaxed))
+    pub(super) fn fallback(&self) -> &FallbackCounts {
+        &self.fallback
     }
 
     /// Free objects of a class that this cache holds.

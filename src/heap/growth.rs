@@ -48,6 +48,14 @@ struct Slots {
     resident: usize,
 }
 
+/// What a change of size did to the memory of a slot.
+pub(super) enum Change {
+    /// So many bytes more may become resident.
+    Raised(usize),
+    /// So many bytes were given back.
+    Purged(usize),
+}
+
 /// All growth slots of the process.
 pub(super) struct Growth {
     region: Region,
@@ -101,8 +109,9 @@ impl Growth {
         }
     }
 
-    /// A slot for a block of `size` bytes, at most [`SLOT`]: the one freed last, whose pages are warm.
-    pub(super) fn take(&self, size: usize) -> Option<NonNull<u8>> {
+    /// A slot for a block of `size` bytes, at most [`SLOT`]: the one freed last, whose pages are warm. Also returns how
+    /// many bytes of the block are not resident.
+    pub(super) fn take(&self, size: usize) -> Option<(NonNull<u8>, usize)> {
         let mut slots = self.slots.lock();
         let slot = if slots.free != 0 {
             let slot = slots.free - 1;
@@ -122,15 +131,20 @@ impl Growth {
             slot
         };
         drop(slots);
-        self.raise(self.states.at(slot), size);
-        NonNull::new(self.region.base().wrapping_add(slot * SLOT))
+        let raised = self.raise(self.states.at(slot), size);
+        NonNull::new(self.region.base().wrapping_add(slot * SLOT)).map(|address| (address, raised))
     }
 
-    fn raise(&self, state: &SlotState, size: usize) {
+    /// Notes the size of a block; returns by how many bytes it is past what may be resident.
+    fn raise(&self, state: &SlotState, size: usize) -> usize {
         state.size.store(size, Relaxed);
-        if size > state.high.load(Relaxed) {
-            state.high.store(round_up(size, page_size()), Relaxed);
+        let high = state.high.load(Relaxed);
+        if size <= high {
+            return 0;
         }
+        let end = round_up(size, page_size());
+        state.high.store(end, Relaxed);
+        end - high
     }
 
     /// Notes that a block now has `size` bytes, at most [`SLOT`]. A block that has become much smaller gives the memory of
@@ -138,19 +152,19 @@ impl Growth {
     ///
     /// # Safety
     /// The block at `address` is the caller's and lies in a slot; nothing behind its first `size` bytes is used again.
-    pub(super) unsafe fn resize(&self, address: NonNull<u8>, size: usize) -> usize {
+    pub(super) unsafe fn resize(&self, address: NonNull<u8>, size: usize) -> Change {
         let (slot, state) = self.state(address);
-        self.raise(state, size);
+        let raised = self.raise(state, size);
         let (end, high) = (round_up(size, page_size()), state.high.load(Relaxed));
         if high - end < super::large::worth_trimming(end) {
-            return 0;
+            return Change::Raised(raised);
         }
         // SAFETY: the end of the slot, committed (W1) and not used again by the caller's contract.
         if unsafe { self.region.purge(slot * SLOT + end, high - end) }.is_err() {
-            return 0;
+            return Change::Raised(0);
         }
         state.high.store(end, Relaxed);
-        high - end
+        Change::Purged(high - end)
     }
 
     /// Frees a slot. Its pages stay for the next block.

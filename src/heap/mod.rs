@@ -36,10 +36,11 @@ pub(crate) use route::{is_class, routed_size};
 
 use crate::page::page_size;
 use crate::stats::{RouteStats, Stats};
-use cache::Phase;
+use cache::{FallbackCounts, Phase};
 use class::{CLASSES, size_of_class};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::*};
+use growth::Change;
 use lock::Mutex;
 use route::{GROWTH_MIN, PageRoute, page_route};
 use run::units_for;
@@ -63,7 +64,7 @@ struct Heap {
     growth: growth::Growth,
     budget: budget::Budget,
     /// Counts of the fallback heap for threads without a cache.
-    uncached: Mutex<(RouteStats, u64)>,
+    uncached: Mutex<FallbackCounts>,
 }
 
 /// The answer to a request: a block, no memory, or no engine at all.
@@ -154,14 +155,14 @@ pub(crate) unsafe fn realloc(block: *mut u8, size: usize, align: usize, new_size
 
 // ---- The whole ----
 
-/// Counts a call to the fallback heap that made or freed so many allocations of so many bytes.
+/// Counts a call to the fallback heap.
 #[inline(always)]
-pub(crate) fn count_fallback(live: isize, bytes: isize) {
+pub(crate) fn count_fallback(count: impl FnOnce(&FallbackCounts)) {
     let cache = cache::current();
     if cache.is_attached() {
-        cache.count_fallback(live, bytes);
+        count(cache.fallback());
     } else {
-        HEAP.count_fallback_slow(live, bytes);
+        HEAP.count_fallback_slow(count);
     }
 }
 
@@ -187,7 +188,7 @@ impl Heap {
             large: large::Large::new(),
             growth: growth::Growth::new(),
             budget: budget::Budget::new(),
-            uncached: Mutex::new((RouteStats { live: 0, live_bytes: 0 }, 0)),
+            uncached: Mutex::new(FallbackCounts::new()),
         }
     }
 
@@ -263,15 +264,12 @@ impl Heap {
     }
 
     #[cold]
-    fn count_fallback_slow(&'static self, live: isize, bytes: isize) {
+    fn count_fallback_slow(&'static self, count: impl FnOnce(&FallbackCounts)) {
         if self.is_ready() && self.cache().is_attached() {
-            cache::current().count_fallback(live, bytes);
-            return;
+            count(cache::current().fallback());
+        } else {
+            count(&self.uncached.lock());
         }
-        let mut uncached = self.uncached.lock();
-        uncached.0.live = uncached.0.live.wrapping_add_signed(live);
-        uncached.0.live_bytes = uncached.0.live_bytes.wrapping_add_signed(bytes);
-        uncached.1 += 1;
     }
 
     fn alloc_pages(&'static self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
@@ -367,8 +365,9 @@ impl Heap {
     fn alloc_grown(&'static self, new_size: usize, align: usize) -> Option<NonNull<u8>> {
         if (GROWTH_MIN..=growth::SLOT).contains(&new_size)
             && align <= page_size()
-            && let Some(slot) = self.growth.take(new_size)
+            && let Some((slot, touched)) = self.growth.take(new_size)
         {
+            self.budget.missed(touched);
             return Some(slot);
         }
         self.alloc_pages(new_size, align, false)
@@ -395,7 +394,10 @@ impl Heap {
                     return None;
                 }
                 if new_size <= growth::SLOT {
-                    self.budget.purged(self.growth.resize(block, new_size));
+                    match self.growth.resize(block, new_size) {
+                        Change::Raised(bytes) => self.budget.missed(bytes),
+                        Change::Purged(bytes) => self.budget.purged(bytes),
+                    }
                     return Some(block);
                 }
                 return self.leave_slot(block, size, new_size);
@@ -491,16 +493,11 @@ impl Heap {
 
     fn stats(&'static self) -> Stats {
         let mut stats = Stats::default();
-        let (uncached, calls) = *self.uncached.lock();
-        stats.fallback = uncached;
-        stats.fallback_calls = calls;
+        self.uncached.lock().add_to(&mut stats.fallback, &mut stats.fallback_calls);
         let mut slab_bytes = 0;
         let mut not_runs = RouteStats::default();
         for cache in self.threads.all() {
-            let (live, calls) = cache.fallback();
-            stats.fallback.live = stats.fallback.live.wrapping_add(live.live);
-            stats.fallback.live_bytes = stats.fallback.live_bytes.wrapping_add(live.live_bytes);
-            stats.fallback_calls += calls;
+            cache.fallback().add_to(&mut stats.fallback, &mut stats.fallback_calls);
             let kept = cache.cached_runs();
             not_runs.live += kept.live;
             not_runs.live_bytes += kept.live_bytes;
