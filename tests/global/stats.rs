@@ -63,7 +63,7 @@ fn each_route_counts_its_own() {
             ]
         };
         // The exact boundaries are the engine's to tune; these are far from all of them.
-        assert_eq!(route(16), if crate::SMALL_LIMIT > 0 { [1, 0, 0, 0] } else { [0, 1, 0, 0] });
+        assert_eq!(route(16), if crate::FALLBACK_IS_USED { [1, 0, 0, 0] } else { [0, 1, 0, 0] });
         assert_eq!(route(4 * KIB), [0, 1, 0, 0]);
         assert_eq!(route(256 * KIB), [0, 0, 1, 0]);
         assert_eq!(route(48 * MIB), [0, 0, 0, 1]);
@@ -99,9 +99,10 @@ fn purge_gives_back_what_is_free() {
         let mut block = Block::new(Layout::from_size_align(MIB, 8).expect("a layout"), false, 1);
         let free = crate::GLOBAL.stats().free_resident_bytes;
         let given_back = crate::GLOBAL.purge();
-        assert!(given_back <= free, "{given_back} of {free} bytes");
-        assert_eq!(crate::GLOBAL.stats().free_resident_bytes, free - given_back);
-        assert!(free - given_back <= 64 * KIB, "{given_back} of {free} bytes");
+        // It may be more: what lay in this thread's magazines was not counted as free.
+        let left = crate::GLOBAL.stats().free_resident_bytes;
+        assert!(free > MIB, "{free} bytes are little after so much was freed");
+        assert!(given_back >= free - left && left <= 64 * KIB, "{given_back} of {free} bytes, {left} left");
         // Live memory is not touched, and what was given back can be had again.
         block.check();
         block.resize(3 * MIB);
