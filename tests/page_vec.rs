@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Item, Ledger, quietly};
+use common::{Item, Ledger, panicked_in, quietly};
 use mapalloc::{PageVec, page_size};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -348,6 +348,7 @@ macro_rules! messages {
             Box::new(move || _ = three()[3]),
             Box::new(move || _ = three().drain(2..5)),
             Box::new(move || _ = three().drain(4..)),
+            Box::new(move || _ = three().drain((Bound::Included(2), Bound::Excluded(1)))),
             Box::new(move || three().extend_from_within(..9)),
             Box::new(move || three().reserve(usize::MAX)),
             Box::new(move || three().reserve(usize::MAX / 16 + 1)),
@@ -355,26 +356,27 @@ macro_rules! messages {
             Box::new(move || three().resize(usize::MAX, 0)),
             Box::new(|| _ = $Vec::<u64>::with_capacity(usize::MAX)),
             Box::new(|| _ = $Vec::<u8>::with_capacity(isize::MAX as usize + 1)),
-            Box::new(|| three_and_endless(&mut $Vec::new())),
+            Box::new(|| $Vec::new().extend(Liar(3))),
+            Box::new(|| _ = $Vec::from_iter(Liar(3))),
         ];
-        runs.iter().map(|run| panic_message(run)).collect::<Vec<_>>()
+        runs.iter().map(|run| (panic_message(run), panicked_in())).unzip::<_, _, Vec<_>, Vec<_>>()
     }};
 }
 
 /// An iterator that promises more elements than can be, and has three.
-fn three_and_endless(vec: &mut impl Extend<u64>) {
-    struct Liar(u64);
-    impl Iterator for Liar {
-        type Item = u64;
-        fn next(&mut self) -> Option<u64> {
-            self.0 = self.0.checked_sub(1)?;
-            Some(self.0)
-        }
-        fn size_hint(&self) -> (usize, Option<usize>) {
-            (usize::MAX, None)
-        }
+struct Liar(u64);
+
+impl Iterator for Liar {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(self.0)
     }
-    vec.extend(Liar(3));
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
 }
 
 fn panic_message(run: &dyn Fn()) -> String {
@@ -387,10 +389,14 @@ fn panic_message(run: &dyn Fn()) -> String {
 
 #[test]
 fn panics_say_what_those_of_vec_say() {
-    let expected = messages!(Vec);
-    assert_eq!(messages!(PageVec), expected);
+    let (expected, _) = messages!(Vec);
+    let (messages, files) = messages!(PageVec);
+    assert_eq!(messages, expected);
+    assert!(files.iter().all(|file| file == file!()), "panics name their callers: {files:?}");
     assert_eq!(expected[0], "insertion index (is 4) should be <= len (is 3)");
-    assert_eq!(expected[8], "capacity overflow");
+    assert_eq!(expected[9], "capacity overflow");
+    assert!(quietly(|| _ = PageVec::from([1]).drain(..=usize::MAX)).is_err());
+    assert!(quietly(|| _ = PageVec::from([1]).drain((Bound::Excluded(usize::MAX), Bound::Unbounded))).is_err());
 }
 
 #[test]
@@ -437,4 +443,85 @@ fn refused_growth_leaves_the_vector_as_it_was() {
     let error = vec.try_reserve(1 << 60).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
     assert_eq!((vec.as_ptr(), vec.capacity(), &vec[..]), (start, capacity, &[1, 2, 3][..]));
+}
+
+#[test]
+fn extending_stops_at_the_first_end() {
+    /// Ends after every third element, and goes on when asked again.
+    struct Stutter(u32);
+    impl Iterator for Stutter {
+        type Item = u32;
+        fn next(&mut self) -> Option<u32> {
+            self.0 += 1;
+            (!self.0.is_multiple_of(4)).then_some(self.0)
+        }
+    }
+    assert_eq!(PageVec::from_iter(Stutter(0)), [1, 2, 3]);
+    // Also where the room ends just there.
+    let mut vec = PageVec::from(vec![0; page_size() / 4 - 3]);
+    vec.extend(Stutter(0));
+    assert_eq!(vec.len(), page_size() / 4);
+}
+
+/// Runs in a process of its own, because the limit it sets is the process's.
+#[test]
+#[cfg(not(miri))]
+#[ignore = "run by `growth_makes_do_with_what_there_is`"]
+fn child_with_little_address_space() {
+    const MIB: usize = 1 << 20;
+    if !is_child() {
+        return;
+    }
+    let mut vec = PageVec::<u8>::with_capacity(100 * MIB);
+    vec.extend_from_slice(b"kept");
+    let size = procfs::process::Process::myself().unwrap().statm().unwrap().size * procfs::page_size();
+    let limit = libc::rlimit { rlim_cur: size + 150 * MIB as u64, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is live for the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    // Twice as much is refused, what is needed is not.
+    vec.try_reserve(vec.capacity() - vec.len() + 1).unwrap();
+    assert_eq!(vec.capacity(), 100 * MIB + page_size());
+    let error = vec.try_reserve(400 * MIB).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+    assert!(PageVec::<u8>::try_with_capacity(400 * MIB).is_err());
+    assert_eq!((&vec[..], vec.capacity()), (&b"kept"[..], 100 * MIB + page_size()));
+}
+
+#[test]
+#[cfg(not(miri))]
+#[ignore = "run by `refusals_without_an_error_to_return_end_in_handle_alloc_error`"]
+fn child_without_an_error_to_return() {
+    if is_child() {
+        drop(PageVec::<u8>::with_capacity(1 << 60));
+    }
+}
+
+/// Whether this process runs one test only.
+#[cfg(not(miri))]
+fn is_child() -> bool {
+    std::env::args().any(|argument| argument == "--exact")
+}
+
+#[cfg(not(miri))]
+fn run_child(test: &str) -> std::process::Output {
+    let program = std::env::current_exe().unwrap();
+    std::process::Command::new(program).args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap()
+}
+
+#[test]
+#[cfg(not(miri))]
+fn growth_makes_do_with_what_there_is() {
+    let output = run_child("child_with_little_address_space");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[cfg(not(miri))]
+fn refusals_without_an_error_to_return_end_in_handle_alloc_error() {
+    use std::os::unix::process::ExitStatusExt;
+    let output = run_child("child_without_an_error_to_return");
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("memory allocation of 1152921504606846976 bytes failed"), "{text}");
 }

@@ -284,8 +284,8 @@ impl<T: ?Sized> PageBox<T> {
         Self { value: unsafe { NonNull::new_unchecked(raw) }, owns: PhantomData }
     }
 
-    /// The value for the rest of the program, or for `'a`. It is not dropped, and its pages are never given back, unless
-    /// [`from_raw`](Self::from_raw) takes it up again.
+    /// The value for the rest of the program, or for `'a`. It is not dropped, and its pages are never given back; a value
+    /// that is to become a box again is given up by [`into_raw`](Self::into_raw) instead.
     pub fn leak<'a>(boxed: Self) -> &'a mut T
     where
         T: 'a,

@@ -255,13 +255,18 @@ impl<T> PageVec<T> {
     /// A range as start and end, checked as slices check it, with their panics.
     #[track_caller]
     pub(super) fn checked_range(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
-        let count = self.as_slice()[bounds].len();
-        let start = match bounds.0 {
-            Bound::Included(start) => start,
-            Bound::Excluded(before) => before + 1,
+        // A bound that saturates is past the end of every vector that has memory.
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
             Bound::Unbounded => 0,
         };
-        start..start + count
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.len,
+        };
+        let _ = &self.as_slice()[start..end];
+        start..end
     }
 }

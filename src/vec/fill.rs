@@ -4,16 +4,27 @@ use super::PageVec;
 use core::ops::RangeBounds;
 
 /// Elements being written behind the end. They become part of the vector when this is dropped, so also when making the
-/// next one panics; until then the compiler may keep the count in a register.
+/// next one panics; until then the compiler may keep the count and the address in registers.
 struct Tail<'a, T> {
     vec: &'a mut PageVec<T>,
+    /// The vector's own, as long as nobody reserves.
+    base: *mut T,
     len: usize,
 }
 
 impl<'a, T> Tail<'a, T> {
+    #[inline]
     fn new(vec: &'a mut PageVec<T>) -> Self {
-        let len = vec.len;
-        Self { vec, len }
+        let (base, len) = (vec.as_mut_ptr(), vec.len);
+        Self { vec, base, len }
+    }
+
+    /// Sees to room for more, with the elements written so far.
+    #[track_caller]
+    fn reserve(&mut self, additional: usize) {
+        self.vec.len = self.len;
+        self.vec.reserve(additional);
+        self.base = self.vec.as_mut_ptr();
     }
 
     /// # Safety
@@ -21,7 +32,7 @@ impl<'a, T> Tail<'a, T> {
     #[inline(always)]
     unsafe fn push(&mut self, value: T) {
         // SAFETY: `len` is less than the capacity, by the caller's contract.
-        unsafe { self.vec.as_mut_ptr().add(self.len).write(value) };
+        unsafe { self.base.add(self.len).write(value) };
         self.len += 1;
     }
 }
@@ -68,7 +79,7 @@ impl<T> PageVec<T> {
             // SAFETY: `index` is below the old length, so the element is initialised and stays where it is; there is room
             // for as many as the range has.
             unsafe {
-                let copy = (*tail.vec.as_ptr().add(index)).clone();
+                let copy = (*tail.base.add(index)).clone();
                 tail.push(copy);
             }
         }
@@ -117,12 +128,15 @@ impl<T> PageVec<T> {
     #[track_caller]
     fn extend_by(&mut self, mut elements: impl Iterator<Item = T>) {
         let mut tail = Tail::new(self);
-        while let Some(element) = elements.next() {
-            if tail.len == tail.vec.capacity() {
-                tail.vec.len = tail.len;
-                tail.vec.reserve(elements.size_hint().0.saturating_add(1));
+        loop {
+            for _ in tail.len..tail.vec.capacity() {
+                let Some(element) = elements.next() else { return };
+                // SAFETY: there is room for as many as the loop has rounds.
+                unsafe { tail.push(element) };
             }
-            // SAFETY: there is room for one, if only since the line above.
+            let Some(element) = elements.next() else { return };
+            tail.reserve(elements.size_hint().0.saturating_add(1));
+            // SAFETY: there is room for one since the line above.
             unsafe { tail.push(element) };
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Once;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    static PANICKED_IN: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// What [`Ledger::tick`] panics with.
@@ -24,6 +25,8 @@ pub(crate) fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Sen
         std::panic::set_hook(Box::new(move |info| {
             if !QUIET.get() {
                 loud(info);
+            } else if let Some(location) = info.location() {
+                PANICKED_IN.replace(location.file().to_string());
             }
         }));
     });
@@ -31,6 +34,11 @@ pub(crate) fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Sen
     let result = catch_unwind(AssertUnwindSafe(run));
     QUIET.set(false);
     result
+}
+
+/// The file that the last quiet panic of this thread named.
+pub(crate) fn panicked_in() -> String {
+    PANICKED_IN.take()
 }
 
 /// The account of a set of elements.
