@@ -1,4 +1,69 @@
-//! draft
+//! A page-aligned allocator on anonymous `mmap`: a global allocator, and containers whose storage is whole pages.
+//!
+//! The heap of the C library treats large and page-aligned memory badly: it copies when a vector grows, clears memory that
+//! the kernel has cleared already, faults the same pages in again and again, keeps what was freed, and gives no control
+//! over pages. Asking the kernel directly gives pages that are aligned, zero, private, returnable and movable without a
+//! copy. This crate does that in two ways, on one engine.
+//!
+//! # For the whole program: [`PageAlloc`]
+//!
+//! ```
+//! use mapalloc::PageAlloc;
+//!
+//! #[global_allocator]
+//! static GLOBAL: PageAlloc = PageAlloc::new();
+//!
+//! let mut table = vec![0u64; 8 << 20]; // 64 MiB that no byte of is touched yet
+//! table[1_000_000] = 1;
+//! drop(table);
+//! println!("{:?}", GLOBAL.stats());
+//! ```
+//!
+//! Small objects stay on the system's heap unless
+//! [`with_small_limit(0)`](PageAlloc::with_small_limit) gives every size to the slabs.
+//!
+//! # For one value: [`PageBox`] and [`PageVec`]
+//!
+//! ```
+//! use mapalloc::{PageVec, page_size};
+//!
+//! let mut log: PageVec<u64> = PageVec::new();
+//! log.extend(0..100_000); // grows by moving pages, not elements
+//! assert_eq!(log.as_ptr().addr() % page_size(), 0);
+//! assert_eq!(log.iter().sum::<u64>(), 4_999_950_000);
+//! ```
+//!
+//! # For those who want the pages themselves: [`map`]
+//!
+//! [`map::Mapping`] is an owned range of pages with reserve and commit, growth in place and by moving, and advice to the
+//! kernel; [`map::MapOptions`] says how it is made.
+//!
+//! # When not to use it
+//! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
+//!   65,530 in a process. Use ordinary collections on `PageAlloc` for those.
+//! * A program that allocates little and never more than a kilobyte at a time: malloc is fine.
+//! * Under valgrind or AddressSanitizer, which see errors only in the heap that they know: leave the global allocator out
+//!   of such builds.
+//! * Systems other than Linux: every system call sits in one room (`sys`), but only the file for Linux is written.
+//!
+//! # The rooms
+//! Arrows point down only; a room uses only rooms below it.
+//!
+//! ```text
+//! global            boxed   vec            PageAlloc; PageBox, PageVec
+//!    |                 \     /
+//!  heap                 pages              the engine; blocks of whole pages by layout
+//!    |                    |
+//!    +------- map --------+                owned mappings: all that maps, moves and unmaps
+//!              |
+//!             sys                          the only system calls
+//!    page, error, stats                    arithmetic and plain values
+//! ```
+//!
+//! # Cargo features
+//! * `zerocopy`, `bytemuck`: safe `zeroed` constructors of the containers for every type that the named crate proves to
+//!   be valid when all its bytes are zero.
+
 mod boxed;
 mod error;
 mod global;
@@ -11,6 +76,7 @@ mod sys;
 pub mod vec;
 #[cfg(any(feature = "zerocopy", feature = "bytemuck"))]
 mod zeroed;
+
 pub use boxed::PageBox;
 pub use error::{Error, Operation, Result};
 pub use global::PageAlloc;

@@ -363,4 +363,12 @@ fn safe_zeroed_values_by_bytemuck_whatever_else_is_on() {
     assert_eq!(*PageBox::<[u64; 1000]>::zeroed_bytemuck(), [0; 1000]);
     assert_eq!(*PageBox::<[u8]>::zeroed_slice_bytemuck(10_000), [0; 10_000]);
     assert_eq!(PageVec::<u32>::zeroed_bytemuck(3), [0; 3]);
+
+    /// A type that only one of the two crates knows.
+    struct Known(u16);
+    // SAFETY: zero is a `u16`.
+    unsafe impl bytemuck::Zeroable for Known {}
+    assert_eq!(PageBox::<Known>::try_zeroed_bytemuck().unwrap().0, 0);
+    assert!(PageBox::<[Known]>::try_zeroed_slice_bytemuck(usize::MAX).is_err());
+    assert_eq!(PageVec::<Known>::try_zeroed_bytemuck(5).unwrap()[4].0, 0);
 }

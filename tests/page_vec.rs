@@ -401,7 +401,7 @@ fn panics_say_what_those_of_vec_say() {
 
 #[test]
 fn growth_by_single_pushes_keeps_every_element_and_the_alignment() {
-    let count: u64 = if cfg!(miri) { 3000 } else { 5_000_000 };
+    let count: u64 = if cfg!(miri) { 3000 } else { 2_000_000 };
     let mut vec = PageVec::new();
     let mut moves = 0;
     let mut start = vec.as_ptr();

@@ -1,7 +1,7 @@
 //! Owned, untyped mappings: whole pages of anonymous private memory with a safe interface.
 //!
 //! This room is the only one that maps, moves and unmaps. [`Mapping`] is the owned form, unmapped when dropped;
-//! [`Region`] is the form for memory that lives as long as the process.
+//! `Region` is the form for memory that lives as long as the process.
 //!
 //! # Invariants of a [`Mapping`]
 //! * **M1** `base..base + reserved` was mapped by this room, belongs to this value alone, and is unmapped by nobody else.

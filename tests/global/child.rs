@@ -13,38 +13,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `module_path!` gives it.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: fn()) {
-    run(test, None, body);
+    in_child_within(test, None, body);
 }
 
-/// The same, in a process that never gets more than `bytes` of addresses.
-#[cfg(target_os = "linux")]
+/// As [`in_child`], with a limit on the child's address space from its very start, in bytes.
 #[track_caller]
-pub(crate) fn in_limited_child(test: &str, bytes: usize, body: fn()) {
-    run(test, Some(bytes), body);
-}
-
-/// Limits this process's addresses to `bytes` in all.
-pub(crate) fn limit_address_space(bytes: usize) -> std::io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes as libc::rlim_t, rlim_max: bytes as libc::rlim_t };
-    // SAFETY: the pointer is to a whole `rlimit` that the call only reads.
-    match unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
-}
-
-#[track_caller]
-fn run(test: &str, address_space: Option<usize>, body: fn()) {
+pub(crate) fn in_child_within(test: &str, address_space: Option<u64>, body: fn()) {
     if std::env::var(VARIABLE).as_deref() == Ok(test) {
-        // The harness's own thread is about to wait for this one, for which it allocates; then it is quiet.
-        thread::sleep(Duration::from_millis(50));
         return body();
     }
     let (_, filter) = test.split_once("::").expect("the crate's name is in front");
     let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
     if let Some(bytes) = address_space {
-        // SAFETY: between fork and exec there is one plain system call.
-        unsafe { command.pre_exec(move || limit_address_space(bytes)) };
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: between fork and exec only a system call is made, on a value that the closure owns.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
     }
     let mut child = command
         .args([filter, "--exact", "--nocapture", "--test-threads=1"])

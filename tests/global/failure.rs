@@ -1,7 +1,7 @@
 //! What cannot be had is null, or an error, and harms nothing.
 
 #[cfg(target_os = "linux")]
-use super::child::{in_child, in_limited_child, limit_address_space};
+use super::child::{in_child, in_child_within};
 use super::model::{Block, KIB, MIB};
 use std::alloc::{Layout, alloc, alloc_zeroed};
 use std::hint::black_box;
@@ -33,57 +33,82 @@ fn try_reserve_says_no() {
     assert!(Vec::<[u8; 4096]>::new().try_reserve_exact(1 << 50).is_err());
 }
 
+/// From the smallest process that runs at all to one with room: the limit holds from before the first allocation.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_exhausted_address_space_is_null_and_usable_again() {
-    const ROOM: usize = 640 * MIB;
-    in_limited_child(concat!(module_path!(), "::an_exhausted_address_space_is_null_and_usable_again"), ROOM, || {
-        for round in 0..3 {
-            let bytes = exhaust(round, ROOM, ROOM / 4);
-            // The rest is the program itself, its stacks, and what the allocator keeps room for.
-            assert!((ROOM / 4..ROOM).contains(&bytes), "{} of {} MiB in round {round}", bytes / MIB, ROOM / MIB);
-        }
-    });
+    for limit in [48 * MIB, 128 * MIB, 512 * MIB] {
+        in_child_within(
+            concat!(module_path!(), "::an_exhausted_address_space_is_null_and_usable_again"),
+            Some(limit as u64),
+            exhaust_the_address_space,
+        );
+    }
 }
 
+#[cfg(target_os = "linux")]
+fn exhaust_the_address_space() {
+    let limit = address_space_limit();
+    let mut blocks: Vec<Block> = Vec::with_capacity(100_000);
+    // A block on every route, from before.
+    for size in [100, 5 * KIB, 100 * KIB, 5 * MIB] {
+        blocks.push(Block::new(Layout::from_size_align(size, 8).expect("a layout"), false, size as u64));
+    }
+    let before = blocks.len();
+    // Until not even a page is left. The seed makes the contents of each block its own.
+    for size in [2 * limit, 64 * MIB, 5 * MIB, 300 * KIB, 40 * KIB, 5 * KIB] {
+        let layout = Layout::from_size_align(size, 16).expect("a layout");
+        while let Some(block) = Block::try_new(layout, blocks.len().is_multiple_of(2), blocks.len() as u64) {
+            assert!(blocks.len() < blocks.capacity(), "no limit in sight");
+            blocks.push(block);
+        }
+    }
+    let (count, bytes) = (blocks.len() - before, blocks.iter().map(|block| block.range().len()).sum::<usize>());
+    blocks[..before].iter_mut().for_each(|block| assert!(!block.try_resize(2 * limit)));
+    blocks.drain(..).for_each(Block::free);
+    assert!(bytes >= limit / 4 && bytes < limit, "{count} blocks of {bytes} bytes in all, of {limit}");
+    for size in [100, 5 * KIB, 100 * KIB, 5 * MIB, limit / 8] {
+        Block::new(Layout::from_size_align(size, 8).expect("a layout"), true, 1).free();
+    }
+}
+
+/// Addresses that were reserved before the limit are still there, so that it may not be felt at once; it must do no harm.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_limit_that_comes_later_does_no_harm() {
     const ROOM: usize = 64 * MIB;
     in_child(concat!(module_path!(), "::a_limit_that_comes_later_does_no_harm"), || {
-        Block::new(layout(100 * KIB), false, 1).free();
+        let layout = |size| Layout::from_size_align(size, 16).expect("a layout");
+        let mut blocks: Vec<Block> = Vec::with_capacity(100_000);
+        blocks.push(Block::new(layout(100 * KIB), false, 1));
         let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
         let pages: usize = statm.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number of pages");
-        limit_address_space(pages * mapalloc::page_size() + ROOM).expect("a lower limit is allowed");
-        // Addresses that were reserved before are still there, so it may be more than `ROOM`.
-        assert!(exhaust(0, 4 * ROOM, ROOM / 4) >= ROOM / 4);
+        let bytes = (pages * mapalloc::page_size() + ROOM) as libc::rlim_t;
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: the pointer is to a whole `rlimit` that the call only reads.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+
+        let mut taken = 0;
+        for size in [5 * MIB, 300 * KIB, 40 * KIB, 5 * KIB] {
+            while taken + size <= 4 * ROOM && blocks.len() < blocks.capacity() {
+                let seed = blocks.len() as u64;
+                let Some(block) = Block::try_new(layout(size), seed.is_multiple_of(2), seed) else { break };
+                blocks.push(block);
+                taken += size;
+            }
+        }
+        assert!(taken >= ROOM / 4, "only {taken} bytes");
+        blocks.into_iter().for_each(Block::free);
+        for size in [100, 5 * KIB, 100 * KIB, 5 * MIB, ROOM / 4] {
+            Block::new(layout(size), true, 1).free();
+        }
     });
 }
 
-fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 16).expect("a valid layout")
-}
-
-/// Takes blocks of ever smaller sizes until there is no room even for a few pages, or `most` bytes are taken; frees them,
-/// and checks that all routes work again, and a block of `again` bytes. Returns how many bytes there were.
-fn exhaust(round: usize, most: usize, again: usize) -> usize {
-    const EVERY_ROUTE: [usize; 4] = [100, 5 * KIB, 100 * KIB, 5 * MIB];
-    let mut blocks: Vec<Block> = Vec::with_capacity(100_000);
-    blocks.extend(EVERY_ROUTE.map(|size| Block::new(layout(size), false, size as u64)));
-    let mut bytes = EVERY_ROUTE.iter().sum::<usize>();
-    for size in [64 * MIB, 5 * MIB, 300 * KIB, 40 * KIB, 5 * KIB] {
-        while blocks.len() < blocks.capacity() && bytes + size <= most {
-            let seed = blocks.len() + round;
-            let Some(block) = Block::try_new(layout(size), seed.is_multiple_of(2), seed as u64) else { break };
-            blocks.push(block);
-            bytes += size;
-        }
-    }
-    // What cannot grow stays as it is, on every route.
-    blocks[..EVERY_ROUTE.len()].iter_mut().for_each(|block| assert!(!block.try_resize(1 << 46)));
-    blocks.into_iter().for_each(Block::free);
-    for size in EVERY_ROUTE.into_iter().chain([again]) {
-        Block::new(layout(size), true, 1).free();
-    }
-    bytes
+#[cfg(target_os = "linux")]
+fn address_space_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a whole `rlimit` that the call fills in.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) }, 0);
+    limit.rlim_cur as usize
 }
