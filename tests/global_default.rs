@@ -7,5 +7,5 @@ mod global;
 #[global_allocator]
 static GLOBAL: PageAlloc = PageAlloc::new();
 
-/// At least this size is on the fallback heap.
-const SMALL_LIMIT: usize = 128;
+/// Small objects are on the fallback heap.
+const FALLBACK_IS_USED: bool = true;

@@ -12,6 +12,7 @@ static GLOBAL: PageAlloc<Checked> = PageAlloc::with_fallback(Checked).with_small
 
 /// The largest size on the fallback heap.
 const SMALL_LIMIT: usize = 512;
+const FALLBACK_IS_USED: bool = true;
 
 /// A heap that puts a header in front of each block, and ends the process if it is handed a block or a layout that it
 /// has not given out.

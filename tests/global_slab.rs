@@ -8,7 +8,7 @@ mod global;
 static GLOBAL: PageAlloc = PageAlloc::new().with_small_limit(0);
 
 /// No size is on the fallback heap.
-const SMALL_LIMIT: usize = 0;
+const FALLBACK_IS_USED: bool = false;
 
 #[test]
 fn the_fallback_is_never_called() {

@@ -4,24 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The example's executable. `cargo test` builds it; a run of this test alone may not have.
-fn program() -> PathBuf {
-    let this = std::env::current_exe().expect("the path of this test");
-    let profile = this.ancestors().nth(2).expect("this test is in deps/");
-    let program = profile.join("examples").join("index");
-    if !program.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "index"]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "cannot build the example");
-    }
-    program
-}
+mod example;
 
 fn index(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).output().expect("the example starts")
+    Command::new(example::program("index")).args(arguments).output().expect("the example starts")
 }
 
 /// A directory of its own for each test, removed at the end.

@@ -1,5 +1,9 @@
 //! Any list of calls to `PageAlloc`, two forms of it and two threads, against a model of what is live.
 //!
+//! ```text
+//! cargo +nightly fuzz run alloc -- -max_total_time=60 -max_len=4096
+//! ```
+//!
 //! Checked: alignment, no overlap, contents kept (both ends and a sample of the pages), zeros zero, and at the end, when
 //! all is freed, that the routes' figures are back at the start.
 //!

@@ -1,5 +1,9 @@
 //! Any list of operations on a `PageVec` against the same ones on a `Vec`.
 //!
+//! ```text
+//! cargo +nightly fuzz run page_vec -- -max_total_time=60 -max_len=4096
+//! ```
+//!
 //! The elements own heap memory, so that one dropped twice, or not at all, is found by the sanitizer.
 #![no_main]
 

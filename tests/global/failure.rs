@@ -1,6 +1,7 @@
 //! What cannot be had is null, or an error, and harms nothing.
 
-use super::child::in_child_within;
+#[cfg(target_os = "linux")]
+use super::child::{in_child, in_child_within};
 use super::model::{Block, KIB, MIB};
 use std::alloc::{Layout, alloc, alloc_zeroed};
 use std::hint::black_box;
@@ -34,6 +35,7 @@ fn try_reserve_says_no() {
 
 /// From the smallest process that runs at all to one with room: the limit holds from before the first allocation.
 #[test]
+#[cfg(target_os = "linux")]
 fn an_exhausted_address_space_is_null_and_usable_again() {
     for limit in [48 * MIB, 128 * MIB, 512 * MIB] {
         in_child_within(
@@ -44,6 +46,7 @@ fn an_exhausted_address_space_is_null_and_usable_again() {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn exhaust_the_address_space() {
     let limit = address_space_limit();
     let mut blocks: Vec<Block> = Vec::with_capacity(100_000);
@@ -60,7 +63,7 @@ fn exhaust_the_address_space() {
             blocks.push(block);
         }
     }
-    let (count, bytes) = (blocks.len() - before, blocks.iter().map(|block| block.layout().size()).sum::<usize>());
+    let (count, bytes) = (blocks.len() - before, blocks.iter().map(|block| block.range().len()).sum::<usize>());
     blocks[..before].iter_mut().for_each(|block| assert!(!block.try_resize(2 * limit)));
     blocks.drain(..).for_each(Block::free);
     assert!(bytes >= limit / 4 && bytes < limit, "{count} blocks of {bytes} bytes in all, of {limit}");
@@ -69,6 +72,40 @@ fn exhaust_the_address_space() {
     }
 }
 
+/// Addresses that were reserved before the limit are still there, so that it may not be felt at once; it must do no harm.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_limit_that_comes_later_does_no_harm() {
+    const ROOM: usize = 64 * MIB;
+    in_child(concat!(module_path!(), "::a_limit_that_comes_later_does_no_harm"), || {
+        let layout = |size| Layout::from_size_align(size, 16).expect("a layout");
+        let mut blocks: Vec<Block> = Vec::with_capacity(100_000);
+        blocks.push(Block::new(layout(100 * KIB), false, 1));
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
+        let pages: usize = statm.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number of pages");
+        let bytes = (pages * mapalloc::page_size() + ROOM) as libc::rlim_t;
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: the pointer is to a whole `rlimit` that the call only reads.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+
+        let mut taken = 0;
+        for size in [5 * MIB, 300 * KIB, 40 * KIB, 5 * KIB] {
+            while taken + size <= 4 * ROOM && blocks.len() < blocks.capacity() {
+                let seed = blocks.len() as u64;
+                let Some(block) = Block::try_new(layout(size), seed.is_multiple_of(2), seed) else { break };
+                blocks.push(block);
+                taken += size;
+            }
+        }
+        assert!(taken >= ROOM / 4, "only {taken} bytes");
+        blocks.into_iter().for_each(Block::free);
+        for size in [100, 5 * KIB, 100 * KIB, 5 * MIB, ROOM / 4] {
+            Block::new(layout(size), true, 1).free();
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
 fn address_space_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a whole `rlimit` that the call fills in.

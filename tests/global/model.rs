@@ -51,10 +51,6 @@ impl Block {
         Self::try_new(layout, zeroed, seed).unwrap_or_else(|| panic!("no memory for {layout:?}"))
     }
 
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
-    }
-
     pub(crate) fn range(&self) -> Range<usize> {
         let start = self.ptr as usize;
         start..start + self.layout.size()

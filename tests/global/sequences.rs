@@ -130,8 +130,14 @@ fn run_thread(seed: u64, calls: &[Call], budget: usize, out: &Sender<Block>, pas
     model.free_all();
 }
 
+/// `cases`, or as many as `PROPTEST_CASES` says. No files with failures: they would be written next to a shared source.
+fn config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() { default } else { ProptestConfig { cases, ..default } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(64))]
 
     #[test]
     fn any_sequence_keeps_the_promises(calls in calls(120)) {
@@ -146,7 +152,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(24))]
 
     #[test]
     fn any_sequence_keeps_the_promises_on_threads_that_free_for_each_other(sequences in vec(calls(80), 4)) {

@@ -76,7 +76,7 @@ fn each_route_counts_its_own() {
             ]
         };
         // The exact boundaries are the engine's to tune; these are far from all of them.
-        assert_eq!(route(16), if crate::SMALL_LIMIT > 0 { [1, 0, 0, 0] } else { [0, 1, 0, 0] });
+        assert_eq!(route(16), if crate::FALLBACK_IS_USED { [1, 0, 0, 0] } else { [0, 1, 0, 0] });
         assert_eq!(route(4 * KIB), [0, 1, 0, 0]);
         assert_eq!(route(256 * KIB), [0, 0, 1, 0]);
         assert_eq!(route(48 * MIB), [0, 0, 0, 1]);
