@@ -369,9 +369,7 @@ impl ThreadCache {
             bin.previous.store(bin.unload(heap), Relaxed);
             Some(previous)
         } else {
-            let emptied = if previous == 0 {
-                None
-            } else if heap.depot.put_full(class, previous) {
+            let emptied = if previous == 0 || heap.depot.put_full(class, previous) {
                 None
             } else {
                 // SAFETY: by G2 the previous magazine's objects are free objects of this class.

@@ -74,13 +74,13 @@ impl ExitKey {
     }
 
     /// The key from its raw number, as [`ExitKey::raw`] gave it.
-    pub(crate) const fn from_raw(raw: u32) -> Self {
-        Self(raw as libc::pthread_key_t)
+    pub(crate) const fn from_raw(raw: libc::pthread_key_t) -> Self {
+        Self(raw)
     }
 
     /// The key as a plain number.
-    pub(crate) const fn raw(self) -> u32 {
-        self.0 as u32
+    pub(crate) const fn raw(self) -> libc::pthread_key_t {
+        self.0
     }
 
     /// Sets the calling thread's value.
