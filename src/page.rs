@@ -11,6 +11,10 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Alignment to it is an optimisation only (page tables move whole, huge pages fit); nothing depends on it.
 pub(crate) const HUGE_UNIT: usize = 2 << 20;
 
+/// Memory of at least this many bytes that is about to be written whole is asked to be huge pages: one fault then does the
+/// work of 512. Below it, and for memory that may be used sparsely, a stray touch must not cost 2 MiB.
+pub(crate) const DENSE_HUGE_MIN: usize = 8 << 20;
+
 static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// The size of a page in bytes, as the running kernel has it (4, 16 or 64 KiB on the supported systems).

@@ -11,7 +11,7 @@
 
 use crate::error::{Error, Operation, Result};
 use crate::map::{MapOptions, Mapping};
-use crate::page::{page_size, round_up};
+use crate::page::{DENSE_HUGE_MIN, page_size, round_up};
 use core::alloc::Layout;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -96,6 +96,16 @@ pub(crate) fn map(layout: Layout) -> Result<NonNull<u8>, Refusal> {
     Ok(mapping.into_raw_parts().0)
 }
 
+/// As [`map`], for a block that is about to be filled.
+pub(crate) fn map_dense(layout: Layout) -> Result<NonNull<u8>, Refusal> {
+    let base = map(layout)?;
+    if layout.size() >= DENSE_HUGE_MIN {
+        // SAFETY: the block was made just now and has a size.
+        unsafe { mapping(base, layout) }.prefer_huge_pages();
+    }
+    Ok(base)
+}
+
 /// The mapping of a block, to be worked on. It is not unmapped when it goes out of scope.
 ///
 /// # Safety
@@ -108,6 +118,8 @@ unsafe fn mapping(base: NonNull<u8>, layout: Layout) -> ManuallyDrop<Mapping> {
 
 /// Makes a block larger, by moving pages where it does not fit; it returns the new base. New bytes are zero.
 ///
+/// What grows is being filled, so a large block asks for huge pages.
+///
 /// On an error the block is as it was.
 ///
 /// # Safety
@@ -116,12 +128,15 @@ unsafe fn mapping(base: NonNull<u8>, layout: Layout) -> ManuallyDrop<Mapping> {
 pub(crate) unsafe fn grow(base: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<u8>, Refusal> {
     debug_assert!(old.align() == new.align() && old.size() <= new.size());
     if old.size() == 0 {
-        return map(new);
+        return map_dense(new);
     }
     // SAFETY: the caller's contract; the size is not zero.
     let mut mapping = unsafe { mapping(base, old) };
     mapping.grow(new.size()).map_err(|error| Refusal::Block(new, error))?;
     debug_assert_eq!(mapping.len(), extent(new));
+    if new.size() >= DENSE_HUGE_MIN {
+        mapping.prefer_huge_pages();
+    }
     Ok(start(&mut mapping))
 }
 

@@ -1,28 +1,24 @@
 //! Large blocks: a mapping each, kept for reuse when freed, and grown by moving pages instead of copying them.
 //!
 //! A table by address remembers what a `Layout` does not say: how long the mapping is, and how far it may be other than
-//! zero. Free mappings stay in a small cache, resident, within the engine's budget.
+//! zero. Free mappings stay in a small cache, resident, within the engine's budget. Where zeros are asked for, only the
+//! pages of a cached mapping that are resident are cleared.
 //!
 //! # Invariants, under the lock
-//! * **L1** every large block has one entry in the table; every cached mapping is in the cache and not in the table.
-//! * **L2** an entry's mapping is readable and writable over its whole length, and one area of the kernel's.
-//! * **L3** bytes of a mapping from `high` on read zero and hold no memory.
+//! * **L1** every large block has one entry in the table, but for the moment in which its owner moves it; every cached
+//!   mapping is in the cache and not in the table.
+//! * **L2** the table has room for as many more entries as were promised.
 
+use super::extent::{ByAddress, Extent};
 use super::lock::Mutex;
 use super::misuse;
-use crate::error::Result;
-use crate::map::{Advice, MapOptions, Mapping};
-use crate::page::{HUGE_UNIT, page_size, round_up};
-use core::mem::MaybeUninit;
+use crate::map::{MapOptions, Mapping, zero_pages};
+use crate::page::{DENSE_HUGE_MIN, HUGE_UNIT, page_size, round_up};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Free mappings that are kept at the most.
 const CACHE: usize = 64;
-
-/// Ask for huge pages in mappings of at least this many bytes that are not asked for as zeros: such blocks are about to
-/// be written whole, and then 512 faults become one.
-const HUGE_MIN: usize = 8 << 20;
 
 /// A block that grows out of its mapping gets room for this many times its new size, as addresses only.
 const ROOM_FACTOR: usize = 4;
@@ -30,177 +26,10 @@ const ROOM_FACTOR: usize = 4;
 /// And at least this much.
 const MIN_ROOM: usize = 64 << 20;
 
-/// From this many dirty bytes on, zeros come cheaper from the kernel than from a memset of pages that may not even be
-/// resident.
-const MAX_CLEAR: usize = 1 << 20;
-
 /// A block that has become smaller gives its end back from this many bytes on: enough to be worth a system call, and in
 /// proportion, so that shrinking in steps stays cheap.
 pub(super) fn worth_trimming(left: usize) -> usize {
     (left / 8).clamp(64 << 10, 4 << 20)
-}
-
-/// What is known of a mapping beyond its address.
-#[derive(Clone, Copy)]
-struct Extent {
-    base: NonNull<u8>,
-    len: usize,
-    high: usize,
-    huge: bool,
-}
-
-impl Extent {
-    /// # Safety
-    /// The extent is used once for this: the mapping it describes becomes the result's.
-    unsafe fn into_mapping(self) -> Mapping {
-        // SAFETY: an extent holds the parts of a mapping that was committed whole (L2); used once, by the contract.
-        unsafe { Mapping::from_raw_parts(self.base, self.len, self.len, MapOptions::new()) }
-    }
-
-    fn from_mapping(mapping: Mapping, high: usize, huge: bool) -> Self {
-        let (base, len, _, _) = mapping.into_raw_parts();
-        Self { base, len, high, huge }
-    }
-
-    fn purge(&mut self, from: usize) -> Result<usize> {
-        let bytes = self.high.saturating_sub(from);
-        if bytes > 0 {
-            // SAFETY: the extent's owner calls this, and the mapping is given up again below.
-            let mut mapping = core::mem::ManuallyDrop::new(unsafe { self.into_mapping() });
-            mapping.advise(from..self.high, Advice::DontNeed)?;
-            self.high = from;
-        }
-        Ok(bytes)
-    }
-}
-
-/// An open-addressed table of extents by address, in a mapping of its own.
-///
-/// Room is promised before a mapping is made or moved, so that its insertion afterwards cannot fail.
-struct ByAddress {
-    slots: Option<Mapping>,
-    len: usize,
-    promised: usize,
-}
-
-type Slot = MaybeUninit<Extent>;
-
-impl ByAddress {
-    const fn new() -> Self {
-        Self { slots: None, len: 0, promised: 0 }
-    }
-
-    fn slots(&self) -> &[(usize, Slot)] {
-        match &self.slots {
-            // SAFETY: the mapping is page-aligned, zero or written by this room, and lives as long as the borrow; a zero
-            // key marks a slot whose extent is not initialised.
-            Some(mapping) => unsafe {
-                let count = Self::count(mapping.len());
-                core::slice::from_raw_parts(mapping.as_ptr().cast(), count)
-            },
-            None => &[],
-        }
-    }
-
-    fn slots_mut(&mut self) -> &mut [(usize, Slot)] {
-        match &mut self.slots {
-            // SAFETY: as in `slots`, and the borrow is exclusive.
-            Some(mapping) => unsafe {
-                let count = Self::count(mapping.len());
-                core::slice::from_raw_parts_mut(mapping.as_mut_ptr().cast(), count)
-            },
-            None => &mut [],
-        }
-    }
-
-    /// Slots in a table of so many bytes: a power of two.
-    fn count(bytes: usize) -> usize {
-        1 << (bytes / size_of::<(usize, Slot)>()).ilog2()
-    }
-
-    fn home(key: usize, count: usize) -> usize {
-        // Multiplicative hashing (Knuth, TAOCP 6.4) of the page number; the high bits are the mixed ones.
-        ((key >> 12) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as usize & (count - 1)
-    }
-
-    /// The slot of a key, or the empty slot where it belongs.
-    fn find(slots: &[(usize, Slot)], key: usize) -> usize {
-        let mask = slots.len() - 1;
-        let mut at = Self::home(key, slots.len());
-        while slots[at].0 != 0 && slots[at].0 != key {
-            at = (at + 1) & mask;
-        }
-        at
-    }
-
-    /// Promises room for one more.
-    fn promise(&mut self) -> bool {
-        if (self.len + self.promised + 1) * 2 > self.slots().len() && self.enlarge().is_err() {
-            return false;
-        }
-        self.promised += 1;
-        true
-    }
-
-    #[cold]
-    fn enlarge(&mut self) -> Result<()> {
-        let bytes = self.slots.as_ref().map_or(page_size(), |mapping| mapping.len() * 2);
-        let mut larger = Self { slots: Some(Mapping::new(bytes)?), len: self.len, promised: self.promised };
-        for &(key, extent) in self.slots() {
-            if key != 0 {
-                let at = Self::find(larger.slots(), key);
-                larger.slots_mut()[at] = (key, extent);
-            }
-        }
-        *self = larger;
-        Ok(())
-    }
-
-    /// Adds an extent for which room was promised.
-    fn insert(&mut self, extent: Extent) {
-        let key = extent.base.addr().get();
-        let at = Self::find(self.slots(), key);
-        self.slots_mut()[at] = (key, MaybeUninit::new(extent));
-        self.len += 1;
-        self.promised -= 1;
-    }
-
-    fn get(&mut self, base: NonNull<u8>) -> Option<&mut Extent> {
-        let key = base.addr().get();
-        if self.len == 0 {
-            return None;
-        }
-        let at = Self::find(self.slots(), key);
-        match &mut self.slots_mut()[at] {
-            // SAFETY: a slot with a key was written by `insert`, `enlarge` or `remove` with its extent.
-            (found, extent) if *found == key => Some(unsafe { extent.assume_init_mut() }),
-            _ => None,
-        }
-    }
-
-    fn remove(&mut self, base: NonNull<u8>) -> Option<Extent> {
-        let extent = *self.get(base)?;
-        let key = base.addr().get();
-        let slots = self.slots_mut();
-        let mask = slots.len() - 1;
-        let mut hole = Self::find(slots, key);
-        let mut at = hole;
-        // Close the gap: move back every later entry of the cluster that may stand in the hole.
-        loop {
-            at = (at + 1) & mask;
-            if slots[at].0 == 0 {
-                break;
-            }
-            let home = Self::home(slots[at].0, slots.len());
-            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                slots[hole] = slots[at];
-                hole = at;
-            }
-        }
-        slots[hole].0 = 0;
-        self.len -= 1;
-        Some(extent)
-    }
 }
 
 struct State {
@@ -232,9 +61,6 @@ pub(super) struct Large {
     resident: AtomicUsize,
     live: AtomicUsize,
 }
-
-// SAFETY: the extents' addresses are owned by the table and the cache; the lock orders all access.
-unsafe impl Send for State {}
 
 impl State {
     /// The cached mapping that fits best: long enough, not resident far beyond the request, aligned. Zeros, which may be
@@ -294,21 +120,12 @@ impl Large {
             let _ = extent.purge(end);
         }
         if zeroed {
-            Self::clear(&mut extent, size);
+            // SAFETY: the extent left the cache above and is this call's alone; `high <= len` (E1, E2 of `extent`).
+            unsafe { zero_pages(extent.base, extent.high.min(end)) };
         }
         extent.high = extent.high.max(end);
         self.enter(extent, size);
         Some(extent.base)
-    }
-
-    /// Makes the first `size` bytes of an extent zero.
-    fn clear(extent: &mut Extent, size: usize) {
-        let dirty = extent.high.min(size);
-        if dirty > MAX_CLEAR && extent.purge(0).is_ok() {
-            return;
-        }
-        // SAFETY: the extent is the caller's alone, and `dirty <= len` (L2).
-        unsafe { extent.base.write_bytes(0, dirty) };
     }
 
     /// A block in a new mapping, which reads zero.
@@ -341,25 +158,20 @@ impl Large {
 
     /// Gives a promise up.
     pub(super) fn break_promise(&self) {
-        self.state.lock().live.promised -= 1;
+        self.state.lock().live.break_promise();
     }
 
     /// Makes a committed mapping the home of a block of `size` bytes, which was promised; `dense` if the block is going to
     /// be written whole.
     pub(super) fn adopt(&self, mut mapping: Mapping, size: usize, dense: bool) -> NonNull<u8> {
-        let huge = dense && size >= HUGE_MIN;
+        let huge = dense && size >= DENSE_HUGE_MIN;
         if huge {
-            Self::ask_for_huge_pages(&mut mapping);
+            // The whole mapping, so that it stays one area (E1 of `extent`).
+            mapping.prefer_huge_pages();
         }
         let extent = Extent::from_mapping(mapping, round_up(size, page_size()), huge);
         self.enter(extent, size);
         extent.base
-    }
-
-    /// Advice on the whole mapping, so that it stays one area (L2). Refusal is no loss: the pages are then small ones.
-    fn ask_for_huge_pages(mapping: &mut Mapping) {
-        let whole = 0..mapping.len();
-        let _ = mapping.advise(whole, Advice::HugePage);
     }
 
     /// How much room a block that grows to `size` bytes should get, in descending order of preference.
@@ -424,8 +236,7 @@ impl Large {
         }
         let old = *known;
         // While the pages move, another thread may get the old address: the block is out of the table meanwhile.
-        state.live.remove(base);
-        state.live.promised += 1;
+        state.live.take_out(base);
         state.live_bytes -= size;
         state.live_mapped -= old.len;
         drop(state);
@@ -482,11 +293,11 @@ impl Large {
     pub(super) fn stats(&self) -> LargeStats {
         let state = self.state.lock();
         LargeStats {
-            live: state.live.len,
+            live: state.live.len(),
             live_bytes: state.live_bytes,
             mapped: state.live_mapped + state.cached_mapped,
             free_resident: state.cached_resident,
-            metadata: state.live.slots.as_ref().map_or(0, |mapping| mapping.len()),
+            metadata: state.live.bytes(),
         }
     }
 

@@ -18,6 +18,7 @@ mod arena;
 mod budget;
 mod cache;
 mod class;
+mod extent;
 mod fork;
 mod growth;
 mod large;
@@ -34,7 +35,8 @@ mod threads;
 pub(crate) use class::class_of;
 pub(crate) use route::{is_class, routed_size};
 
-use crate::page::page_size;
+use crate::map::zero_pages;
+use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
 use cache::{FallbackCounts, Phase};
 use class::{CLASSES, size_of_class};
@@ -294,8 +296,8 @@ impl Heap {
             }
         };
         if zeroed && !run.zero {
-            // SAFETY: the run is the caller's and at least this long.
-            unsafe { run.address.write_bytes(0, size) };
+            // SAFETY: the run is the caller's and holds these pages.
+            unsafe { zero_pages(run.address, round_up(size, page_size())) };
         }
         Some(run.address)
     }

@@ -13,10 +13,12 @@
 mod advice;
 mod options;
 mod region;
+mod residency;
 
 pub use advice::Advice;
 pub use options::MapOptions;
 pub(crate) use region::Region;
+pub(crate) use residency::zero_pages;
 
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, checked_round_up, page_size, round_up};
@@ -315,6 +317,11 @@ impl Mapping {
             return Err(Error::out_of_range(Operation::Advise, range.end.saturating_sub(range.start)));
         }
         self.advise_reserved(advice, range.start & !(page_size() - 1)..round_up(range.end, page_size()))
+    }
+
+    /// Asks for huge pages in the whole mapping. Refusal is no loss: the pages are then small ones.
+    pub(crate) fn prefer_huge_pages(&mut self) {
+        let _ = self.advise_reserved(Advice::HugePage, 0..self.reserved);
     }
 
     /// Advice on whole pages anywhere in the address range.

@@ -158,6 +158,29 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
     call(|| unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, advice) })
 }
 
+/// Asks which pages of a range are resident: a byte a page, its lowest bit set if so.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room, and whole pages; `resident` has a byte for each.
+pub(crate) unsafe fn residency(base: NonNull<u8>, len: usize, resident: &mut [u8]) -> Result<(), Errno> {
+    debug_assert_eq!(resident.len(), len / crate::page::page_size());
+    keep_errno(|| {
+        // SAFETY: the caller's contract; the kernel writes one byte a page.
+        match unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()) } {
+            0 => Ok(()),
+            // SAFETY: reading this thread's errno, which the failed call has set.
+            _ => Err(unsafe { *libc::__errno_location() }),
+        }
+    })
+}
+
+/// Whether a page may have been swapped out: `true` if the system cannot tell.
+pub(crate) fn may_swap() -> bool {
+    let mut info = core::mem::MaybeUninit::<libc::sysinfo>::zeroed();
+    // SAFETY: `info` is live and the kernel fills it; zero is a value of every field.
+    keep_errno(|| unsafe { libc::sysinfo(info.as_mut_ptr()) != 0 || info.assume_init().totalswap != 0 })
+}
+
 /// The soft limit on the size of the address space (`RLIMIT_AS`), if one is set.
 pub(crate) fn address_space_limit() -> Option<usize> {
     let limit = keep_errno(|| rustix::process::getrlimit(rustix::process::Resource::As));

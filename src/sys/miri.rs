@@ -109,6 +109,20 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
     Ok(())
 }
 
+/// All of it is resident.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn residency(_base: NonNull<u8>, _len: usize, resident: &mut [u8]) -> Result<(), Errno> {
+    resident.fill(1);
+    Ok(())
+}
+
+/// Nothing is ever swapped out.
+pub(crate) fn may_swap() -> bool {
+    false
+}
+
 /// No limit.
 pub(crate) fn address_space_limit() -> Option<usize> {
     None

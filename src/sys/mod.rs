@@ -18,8 +18,8 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    address_space_limit, advise, futex_wait, futex_wake, map, move_mapping, move_pages, protect_read_write, remap,
-    reserve, unmap, unmap_tail, write_stderr,
+    address_space_limit, advise, futex_wait, futex_wake, map, may_swap, move_mapping, move_pages, protect_read_write,
+    remap, reserve, residency, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{ExitKey, abort, at_fork, coarse_milliseconds, error_text, page_size};
 

@@ -93,7 +93,16 @@ impl<T> Storage<T> {
         Self { raw: RawStorage { base: pages::dangling(Self::ELEMENT), capacity: 0 }, owns: PhantomData }
     }
 
-    /// Room for at least `capacity` elements; every byte is zero.
+    /// Room for at least `capacity` elements, every byte of it zero, that may stay untouched: no huge pages are asked for.
+    pub(super) fn zeroed(capacity: usize) -> Result<Self, Refusal> {
+        let layout = pages::array(Self::ELEMENT, capacity)?;
+        let mut storage = Self::new();
+        storage.raw.base = pages::map(layout)?;
+        storage.set_extent(layout);
+        Ok(storage)
+    }
+
+    /// Room for at least `capacity` elements, about to be filled.
     pub(super) fn with_capacity(capacity: usize) -> Result<Self, Refusal> {
         let mut storage = Self::new();
         storage.reserve(0, capacity, Growth::Exact)?;
