@@ -78,6 +78,9 @@ impl Budget {
 
     /// Notes that a request of `bytes` found no free memory that is resident.
     pub(super) fn missed(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let purged = self.purged.load(Relaxed);
         if purged == 0 {
             return;

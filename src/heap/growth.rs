@@ -154,9 +154,10 @@ impl Growth {
     /// The block at `address` is the caller's and lies in a slot; nothing behind its first `size` bytes is used again.
     pub(super) unsafe fn resize(&self, address: NonNull<u8>, size: usize) -> Change {
         let (slot, state) = self.state(address);
+        let shrinks = size < state.size.load(Relaxed);
         let raised = self.raise(state, size);
         let (end, high) = (round_up(size, page_size()), state.high.load(Relaxed));
-        if high - end < super::large::worth_trimming(end) {
+        if !shrinks || high - end < super::large::worth_trimming(end) {
             return Change::Raised(raised);
         }
         // SAFETY: the end of the slot, committed (W1) and not used again by the caller's contract.

@@ -227,7 +227,7 @@ impl Large {
             let mut purged = 0;
             if known.high < end {
                 known.high = end;
-            } else if known.high - end >= worth_trimming(end) {
+            } else if new_size < size && known.high - end >= worth_trimming(end) {
                 purged = known.purge(end).unwrap_or(0);
             }
             state.live_bytes = state.live_bytes - size + new_size;

@@ -9,7 +9,7 @@ use crate::sys::{self, PageAdvice};
 use core::ptr::NonNull;
 
 /// Up to this many bytes a memset costs less than the question.
-const MIN_QUESTION: usize = 64 << 10;
+const MIN_QUESTION: usize = 1 << 20;
 
 /// Pages that one question is about.
 const PAGES: usize = 2048;
