@@ -7,6 +7,7 @@
 use crate::error::Result;
 use crate::map::{Advice, MapOptions, Mapping};
 use crate::page::page_size;
+use crate::sys::unpoison;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
@@ -29,6 +30,8 @@ impl Extent {
     /// # Safety
     /// The extent is used once for this: the mapping it describes becomes the result's.
     pub(super) unsafe fn into_mapping(self) -> Mapping {
+        // The addresses may soon be anybody's.
+        unpoison(self.base.as_ptr(), self.len);
         // SAFETY: an extent holds the parts of a mapping that was committed whole (E1); used once, by the contract.
         unsafe { Mapping::from_raw_parts(self.base, self.len, self.len, MapOptions::new()) }
     }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::map::{Mapping, Region};
 use crate::page::{page_size, round_down, round_up};
 use crate::stats::RouteStats;
-use crate::sys;
+use crate::sys::{self, poison, unpoison};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -132,7 +132,9 @@ impl Growth {
         };
         drop(slots);
         let raised = self.raise(self.states.at(slot), size);
-        NonNull::new(self.region.base().wrapping_add(slot * SLOT)).map(|address| (address, raised))
+        let address = NonNull::new(self.region.base().wrapping_add(slot * SLOT))?;
+        unpoison(address.as_ptr(), SLOT);
+        Some((address, raised))
     }
 
     /// Notes the size of a block; returns by how many bytes it is past what may be resident.
@@ -174,6 +176,7 @@ impl Growth {
     /// The block at `address` is the caller's, lies in a slot, and is not used again.
     pub(super) unsafe fn put(&self, address: NonNull<u8>) {
         let (slot, state) = self.state(address);
+        poison(address.as_ptr(), SLOT);
         let mut slots = self.slots.lock();
         state.next.store(slots.free, Relaxed);
         slots.free = slot + 1;

@@ -14,6 +14,7 @@ use super::lock::Mutex;
 use super::misuse;
 use crate::map::{MapOptions, Mapping, zero_pages};
 use crate::page::{DENSE_HUGE_MIN, HUGE_UNIT, page_size, round_up};
+use crate::sys::{poison, unpoison};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -115,6 +116,7 @@ impl Large {
             extent
         };
         let end = round_up(size, page_size());
+        unpoison(extent.base.as_ptr(), extent.len);
         if extent.high > end {
             // Memory that the block does not ask for; if the kernel keeps it (locked pages), so does the block.
             let _ = extent.purge(end);
@@ -190,6 +192,7 @@ impl Large {
         let Some(extent) = state.live.remove(base) else {
             misuse::abort(b"mapalloc: free of a large block that the allocator does not know\n");
         };
+        poison(extent.base.as_ptr(), extent.len);
         state.live_bytes -= size;
         state.live_mapped -= extent.len;
         let evicted = if state.cached == CACHE { state.take_cached_at(0) } else { None };

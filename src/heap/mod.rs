@@ -38,6 +38,8 @@ pub(crate) use route::{is_class, routed_size};
 use crate::map::zero_pages;
 use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
+use crate::sys::{poison, unpoison};
+use arena::UNIT;
 use cache::{FallbackCounts, Phase};
 use class::{CLASSES, size_of_class};
 use core::ptr::{NonNull, null_mut};
@@ -82,13 +84,15 @@ pub(crate) enum Answer {
 /// An object of a class, if the thread's loaded magazine has one: the fast path.
 #[inline(always)]
 pub(crate) fn pop_class(class: usize) -> Option<*mut u8> {
-    cache::current().pop(class)
+    let object = cache::current().pop(class)?;
+    unpoison(object, size_of_class(class));
+    Some(object)
 }
 
 /// An object of a class, where the fast path found none.
 #[inline(never)]
 pub(crate) fn alloc_class(class: usize) -> Answer {
-    match cache::current().pop(class) {
+    match pop_class(class) {
         Some(object) => Answer::Block(object),
         None => HEAP.alloc_class_slow(class),
     }
@@ -100,6 +104,7 @@ pub(crate) fn alloc_class(class: usize) -> Answer {
 /// The object was allocated for this class, and nothing uses it again if this is `true`.
 #[inline(always)]
 pub(crate) unsafe fn push_class(object: *mut u8, class: usize) -> bool {
+    poison(object, size_of_class(class));
     cache::current().push(class, object)
 }
 
@@ -110,7 +115,7 @@ pub(crate) unsafe fn push_class(object: *mut u8, class: usize) -> bool {
 #[inline(never)]
 pub(crate) unsafe fn dealloc_class(object: *mut u8, class: usize) -> bool {
     // SAFETY: the caller's contract.
-    cache::current().push(class, object) || unsafe { HEAP.dealloc_class_slow(object, class) }
+    unsafe { push_class(object, class) || HEAP.dealloc_class_slow(object, class) }
 }
 
 // ---- Pages ----
@@ -238,7 +243,11 @@ impl Heap {
             self.purge();
             attempt()
         });
-        Answer::Block(object.unwrap_or(null_mut()))
+        let object = object.unwrap_or(null_mut());
+        if !object.is_null() {
+            unpoison(object, size_of_class(class));
+        }
+        Answer::Block(object)
     }
 
     /// One object, straight from the slabs.
@@ -250,6 +259,7 @@ impl Heap {
     #[cold]
     unsafe fn dealloc_class_slow(&'static self, object: *mut u8, class: usize) -> bool {
         if !self.is_ready() {
+            unpoison(object, size_of_class(class));
             return false;
         }
         let cache = self.cache();
@@ -295,6 +305,7 @@ impl Heap {
                 run
             }
         };
+        unpoison(run.address.as_ptr(), units as usize * UNIT);
         if zeroed && !run.zero {
             // SAFETY: the run is the caller's and holds these pages.
             unsafe { zero_pages(run.address, round_up(size, page_size())) };
@@ -320,6 +331,7 @@ impl Heap {
                 self.large.put(block, size);
             } else {
                 let units = units_for(size);
+                poison(block.as_ptr(), units as usize * UNIT);
                 if self.cache().push_run(self, block, units) {
                     return;
                 }
@@ -420,13 +432,18 @@ impl Heap {
                 return Some(block);
             }
             if units < old_units {
+                poison(block.as_ptr().add(units as usize * UNIT), (old_units - units) as usize * UNIT);
                 self.runs.shrink(block, old_units, units);
                 self.settle();
                 return Some(block);
             }
             // A block that grows this far is better off where further growth is free.
             let stays = new_size < GROWTH_MIN || align > page_size();
-            (stays && self.runs.grow(block, old_units, units)).then_some(block)
+            if !stays || !self.runs.grow(block, old_units, units) {
+                return None;
+            }
+            unpoison(block.as_ptr(), units as usize * UNIT);
+            Some(block)
         }
     }
 

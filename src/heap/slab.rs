@@ -18,6 +18,7 @@ use super::order::{AddressOrder, Links};
 use super::run::Runs;
 use super::table::ZeroInit;
 use crate::page::{page_size, round_up};
+use crate::sys::poison;
 use core::sync::atomic::{
     AtomicU8, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -140,6 +141,7 @@ impl Slabs {
         let bytes = slab_bytes(size_of_class(class));
         let run = runs.take((bytes / UNIT) as u32, SLAB_UNIT)?;
         let slab = arenas.unit_of(run.address.as_ptr())?;
+        poison(run.address.as_ptr(), bytes);
         for distance in 0..bytes / SLAB_UNIT {
             let descriptor = arenas.slab(slab.offset(distance as u32 * UNITS_PER_SLAB));
             descriptor.distance.store(distance as u8, Relaxed);

@@ -8,6 +8,7 @@
 //! * lengths and addresses are passed on as they are: the callers, all in `map` and `heap`, have checked them.
 
 mod posix;
+mod shadow;
 
 #[cfg(not(miri))]
 #[path = "linux.rs"]
@@ -22,6 +23,8 @@ pub(crate) use platform::{
     remap, reserve, residency, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{ExitKey, abort, at_fork, coarse_milliseconds, error_text, page_size};
+
+pub(crate) use shadow::{poison, unpoison};
 
 /// The error number of a failed call.
 pub(crate) type Errno = i32;
