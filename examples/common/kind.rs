@@ -15,7 +15,7 @@ impl Kind {
     /// All of them, the baseline first.
     pub(crate) const ALL: [Self; 3] = [Self::Malloc, Self::Default, Self::Slabs];
 
-    /// How a program calls it.
+    /// Its name in options, variables and file names.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Malloc => "malloc",

@@ -17,14 +17,14 @@ pub(crate) struct Executables {
 }
 
 impl Executables {
-    /// Those of the build that this executable, whose heap is `own`, is part of.
-    pub(crate) fn of(own: Kind) -> Result<Self, String> {
+    /// Those of the build that this executable is part of.
+    pub(crate) fn find() -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|error| format!("where is this executable? {error}"))?;
         let executables = Self { folder: this.parent().map(Path::to_path_buf).unwrap_or_default() };
-        let age = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
-        let mine = age(&this).map_err(|error| format!("{}: {error}", this.display()))?;
-        let is_due = |kind: &Kind| age(&executables.path(*kind)).map_or(true, |its| its < mine);
-        let due: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *kind != own && is_due(kind)).collect();
+        let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+        let mine = time(&this).map_err(|error| format!("{}: {error}", this.display()))?;
+        let is_due = |kind: &Kind| time(&executables.path(*kind)).map_or(true, |its| its < mine);
+        let due: Vec<Kind> = Kind::ALL.into_iter().filter(is_due).collect();
         if !due.is_empty() {
             executables.build(&due)?;
         }
@@ -40,12 +40,13 @@ impl Executables {
         self.folder.join(example(kind))
     }
 
-    /// Has Cargo build the executables of `due`. It holds no lock while it runs a program, so it can be called from one.
+    /// Has Cargo build the executables of `due`. A Cargo that runs this program holds no lock meanwhile.
     fn build(&self, due: &[Kind]) -> Result<(), String> {
         let names: Vec<String> = due.iter().copied().map(example).collect();
         let names = names.join(" and ");
-        let (target, profile) =
-            self.place().ok_or_else(|| format!("{names} would have to be beside this executable"))?;
+        let (target, profile) = self
+            .place()
+            .ok_or_else(|| format!("{names}: not beside this executable, which is in no folder of Cargo's"))?;
         // `cargo run` and `cargo test` say which Cargo they are.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);

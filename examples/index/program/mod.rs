@@ -37,8 +37,8 @@ const FAILED: u8 = 3;
 pub(crate) fn run(own: Kind, heap: Option<&PageAlloc>) -> ExitCode {
     let cli = Cli::read();
     let result = match cli.allocator {
-        Some(kind) if kind != own => on_another_heap(own, kind),
-        None if !cli.machine => match Executables::of(own) {
+        Some(kind) if kind != own => on_another_heap(kind),
+        None if !cli.machine => match Executables::find() {
             Ok(executables) => side_by_side(&cli, &executables),
             Err(message) => {
                 eprintln!("index: no comparison: {message}");
@@ -70,8 +70,8 @@ fn once(cli: &Cli, own: Kind, heap: Option<&PageAlloc>) -> (String, u8) {
 }
 
 /// The executable of the heap `kind` with the same arguments in the place of this process.
-fn on_another_heap(own: Kind, kind: Kind) -> Result<(String, u8), String> {
-    let mut command = Executables::of(own)?.command(kind);
+fn on_another_heap(kind: Kind) -> Result<(String, u8), String> {
+    let mut command = Executables::find()?.command(kind);
     let error = command.args(std::env::args_os().skip(1)).exec();
     Err(format!("cannot start {}: {error}", command.get_program().display()))
 }

@@ -5,6 +5,7 @@ use super::children::{Finished, Spread, lines, number};
 use super::job::{Outcome, PHASES};
 use mapalloc::{RouteStats, Stats};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Below this a job is mostly start-up, and its differences mostly noise.
 const TOO_SHORT_MS: f64 = 50.0;
@@ -37,17 +38,16 @@ pub(crate) fn single(kind: Kind, outcome: &Outcome) -> String {
     let kib = |value: Option<u64>| mib(value.map(|kib| kib as f64));
     _ = writeln!(
         text,
-        "\n{}: {:.1} ms, peak RSS {}, {} after the index is dropped, {} minor faults",
+        "\n{}: {:.1} ms, {} minor faults, peak RSS {}, {} after drop",
         kind.label(),
         outcome.total.as_secs_f64() * 1e3,
+        outcome.minor_faults,
         kib(outcome.peak_rss_kib),
         kib(outcome.final_rss_kib),
-        outcome.minor_faults,
     );
-    for (name, time) in PHASES.iter().zip(outcome.phases) {
-        _ = write!(text, "{name} {:.1} ms  ", time.as_secs_f64() * 1e3);
-    }
-    text.push('\n');
+    let phase = |(name, time): (&&str, Duration)| format!("{name} {:.1} ms", time.as_secs_f64() * 1e3);
+    let phases: Vec<_> = PHASES.iter().zip(outcome.phases).map(phase).collect();
+    _ = writeln!(text, "{}", phases.join(", "));
     if let Some(stats) = &outcome.stats {
         _ = write!(text, "\nStats of {}\n{}", kind.label(), stats_table(stats));
     }
