@@ -10,6 +10,20 @@ fn index(arguments: &[&str]) -> Output {
     Command::new(example::program("index")).args(arguments).output().expect("the example starts")
 }
 
+/// `index` by another path, in a folder like Cargo's but without the other executables, run with a Cargo that fails.
+fn index_alone(name: &str, arguments: &[&str]) -> Output {
+    // On the same file system, for the link. Not a copy: a process that another test forks meanwhile would keep it open
+    // for writing, and it could not be run.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let program = folder.join("debug/examples/index");
+    _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(program.parent().expect("in a folder")).expect("a folder");
+    fs::hard_link(example::program("index"), &program).expect("a hard link");
+    let output = Command::new(&program).args(arguments).env("CARGO", "false").output().expect("the example starts");
+    _ = fs::remove_dir_all(&folder);
+    output
+}
+
 /// A directory of its own for each test, removed at the end.
 struct Corpus(PathBuf);
 
@@ -90,6 +104,7 @@ fn compares_the_heaps_over_known_answers() {
         &[],
     );
     check(&output, 0, &["\nmalloc ", "\nPageAlloc::new() ", "\n.with_small_limit(0) ", "too short to compare"], &[]);
+    check(&output, 0, &["\nStats of PageAlloc::new()\n", "\nStats of .with_small_limit(0)\n"], &[]);
     let out = text(&output.stdout);
     assert!(out.find("b.txt:2") < out.find("a.txt:1"), "the shorter document with more hits comes first:\n{out}");
 }
@@ -101,8 +116,40 @@ fn runs_on_each_heap_alone_with_any_number_of_threads() {
         for threads in ["1", "7"] {
             let output = index(&[corpus.path(), "--allocator", heap, "--threads", threads]);
             check(&output, 0, SUMMARY, &[]);
+            assert_eq!(text(&output.stdout).contains("Stats"), heap != "malloc", "malloc has none");
         }
     }
+}
+
+#[test]
+fn each_executable_is_the_program_on_its_heap() {
+    let corpus = known("executables");
+    // By the stats: whether the fallback heap has the small objects; malloc has no stats.
+    for (name, heap, label, uses_fallback) in [
+        ("index-malloc", "malloc", "\nmalloc: ", None),
+        ("index", "default", "\nPageAlloc::new(): ", Some(true)),
+        ("index-slabs", "slabs", "\n.with_small_limit(0): ", Some(false)),
+    ] {
+        let output = Command::new(example::program(name)).args([corpus.path(), "--allocator", heap]).output();
+        let output = output.expect("the example starts");
+        check(&output, 0, &[label], &[]);
+        let out = text(&output.stdout);
+        let line = out.lines().find(|line| line.starts_with("live, fallback "));
+        assert_eq!(line.map(|line| !line.ends_with(" 0 (0 KiB)")), uses_fallback, "{name}:\n{out}");
+    }
+}
+
+#[test]
+fn without_the_other_executables_the_job_is_done_and_the_failure_told() {
+    let corpus = known("without");
+    let output = index_alone("without", &[corpus.path()]);
+    let expected = [SUMMARY, &["\nPageAlloc::new(): ", "\nStats of PageAlloc::new()\n"]].concat();
+    check(&output, 3, &expected, &["no comparison: cannot build index-malloc and index-slabs: false ended with exit"]);
+    let output = index_alone("without-malloc", &[corpus.path(), "--allocator=malloc"]);
+    check(&output, 3, &[], &["cannot build index-malloc and index-slabs"]);
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    let output = index_alone("with-its-own", &[corpus.path(), "--allocator=default"]);
+    check(&output, 0, SUMMARY, &[]);
 }
 
 #[test]

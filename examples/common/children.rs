@@ -1,8 +1,6 @@
-//! The same program again as a child process with another heap, what several runs of it amount to, and a bar meanwhile.
+//! Children that do the work on one heap each, what several runs of them amount to, and a bar meanwhile.
 
-use crate::heap::{Kind, VARIABLE};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 /// What a child left: its standard output, its standard error and its exit status.
@@ -12,16 +10,10 @@ pub(crate) struct Finished {
     pub(crate) status: Option<i32>,
 }
 
-/// Runs this executable with `arguments` on the heap `kind` until it ends.
-pub(crate) fn run(kind: Kind, arguments: &[OsString]) -> Result<Finished, String> {
-    let explain = |error| format!("cannot start a child process for {}: {error}", kind.label());
-    let program = std::env::current_exe().map_err(explain)?;
-    let done = Command::new(program)
-        .args(arguments)
-        .env(VARIABLE.to_str().expect("an ASCII name"), kind.name())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(explain)?;
+/// Runs a command until it ends.
+pub(crate) fn run(command: &mut Command) -> Result<Finished, String> {
+    let done = command.stdin(Stdio::null()).output();
+    let done = done.map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
     Ok(Finished {
         output: String::from_utf8_lossy(&done.stdout).into_owned(),
         errors: String::from_utf8_lossy(&done.stderr).into_owned(),

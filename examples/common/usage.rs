@@ -17,21 +17,16 @@ pub(crate) fn minor_faults() -> u64 {
 ///
 /// `VmHWM` and not `ru_maxrss`: that one also remembers the memory of the parent from before the `exec`.
 pub(crate) fn peak_rss_kib() -> Option<u64> {
-    field("/proc/self/status", "VmHWM:")
+    field("/proc/self/status", "VmHWM")
 }
 
-/// What is resident now, in KiB.
-pub(crate) fn rss_kib() -> Option<u64> {
-    field("/proc/self/smaps_rollup", "Rss:")
-}
-
-/// Anonymous memory in huge pages now, in KiB.
-pub(crate) fn huge_kib() -> Option<u64> {
-    field("/proc/self/smaps_rollup", "AnonHugePages:")
+/// What `/proc/self/smaps_rollup` says now under `name`, in KiB.
+pub(crate) fn rollup_kib(name: &str) -> Option<u64> {
+    field("/proc/self/smaps_rollup", name)
 }
 
 fn field(file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
 }

@@ -14,20 +14,20 @@
 //! depends on the kernel's setting, which is printed with the table.
 
 #[path = "../common/children.rs"]
-#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod children;
 #[path = "../common/heap.rs"]
-#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod heap;
+#[path = "../common/kind.rs"]
+mod kind;
 mod probe;
 mod rows;
 #[path = "../common/usage.rs"]
-#[allow(dead_code, reason = "shared with other examples, each of which uses a part")]
 mod usage;
 
 use children::{Spread, number};
 use clap::Parser;
-use heap::{Chosen, Kind};
+use heap::Chosen;
+use kind::Kind;
 use rows::Row;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -119,9 +119,8 @@ fn tables(cli: &Cli, wanted: &dyn Fn(&Row) -> bool) -> Result<String, String> {
             let mut outputs = vec![Vec::new(); table.columns.len()];
             for _ in 0..cli.rounds {
                 for (c, (column, kind, _)) in table.columns.iter().enumerate() {
-                    let arguments =
-                        ["--measure".into(), t.to_string().into(), c.to_string().into(), r.to_string().into()];
-                    let finished = children::run(*kind, &arguments)?;
+                    let arguments = [t, c, r].map(|number| number.to_string());
+                    let finished = children::run(heap::command(*kind)?.arg("--measure").args(arguments))?;
                     if finished.status != Some(0) {
                         return Err(format!("{} on {column} failed:\n{}", row.name, finished.errors));
                     }

@@ -21,7 +21,7 @@ impl Probe {
     /// To be called by a row when its memory is at its largest.
     pub(crate) fn at_peak(&self) {
         if self.looking.get() {
-            self.huge_kib.set(self.huge_kib.get().max(usage::huge_kib()));
+            self.huge_kib.set(self.huge_kib.get().max(usage::rollup_kib("AnonHugePages")));
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The job itself, once, on the heap of this process: walk, read and tokenise, merge, query, and give it all back.
 
-use crate::cli::Cli;
-use crate::corpus;
-use crate::heap::PAGE_ALLOC;
-use crate::index::{Builder, Index};
-use crate::query;
-use crate::usage;
+use super::cli::Cli;
+use super::corpus;
+use super::index::{Builder, Index};
+use super::query;
+use super::usage;
 use indicatif::ProgressBar;
-use mapalloc::Stats;
+use mapalloc::{PageAlloc, Stats};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -32,8 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) peak_rss_kib: Option<u64>,
     /// After the index is dropped.
     pub(crate) final_rss_kib: Option<u64>,
-    /// While the index lives, and after it is dropped.
-    pub(crate) stats: [Stats; 2],
+    /// While the index lives, and after it is dropped; malloc has none.
+    pub(crate) stats: Option<[Stats; 2]>,
 }
 
 /// What one thread did.
@@ -47,8 +46,8 @@ struct Share {
     tokenising: Duration,
 }
 
-/// Does the job. The bar shows itself on a terminal only.
-pub(crate) fn run(cli: &Cli, bar: &ProgressBar) -> Outcome {
+/// Does the job; `heap` is the global allocator, if that is a `PageAlloc`. The bar shows itself on a terminal only.
+pub(crate) fn run(cli: &Cli, heap: Option<&PageAlloc>, bar: &ProgressBar) -> Outcome {
     let faults = usage::minor_faults();
     let started = Instant::now();
     let corpus = corpus::walk(&cli.roots);
@@ -77,7 +76,7 @@ pub(crate) fn run(cli: &Cli, bar: &ProgressBar) -> Outcome {
     }
     let query = since.elapsed();
 
-    let living = PAGE_ALLOC.stats();
+    let living = heap.map(PageAlloc::stats);
     let since = Instant::now();
     drop(index);
     let dropping = since.elapsed();
@@ -88,8 +87,8 @@ pub(crate) fn run(cli: &Cli, bar: &ProgressBar) -> Outcome {
         phases: [walk, reading, tokenising, merge, query, dropping],
         minor_faults: usage::minor_faults() - faults,
         peak_rss_kib: usage::peak_rss_kib(),
-        final_rss_kib: usage::rss_kib(),
-        stats: [living, PAGE_ALLOC.stats()],
+        final_rss_kib: usage::rollup_kib("Rss"),
+        stats: living.zip(heap.map(PageAlloc::stats)).map(<[Stats; 2]>::from),
     }
 }
 

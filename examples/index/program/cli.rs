@@ -1,14 +1,14 @@
 //! The command line.
 
-use crate::heap::Kind;
+use super::Kind;
 use clap::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Indexes the words of text files and answers queries, on PageAlloc and, side by side, on malloc.
 ///
-/// Exit status: 0 if all went well, 1 if something could not be read, 2 for a wrong command line, 3 if a run failed or
-/// the heaps led to different answers.
+/// Exit status: 0 if all went well, 1 if something could not be read, 2 for a wrong command line, 3 if there is no
+/// comparison (then the job is done on this heap alone), a run failed, or the heaps led to different answers.
 #[derive(Parser, Debug)]
 #[command(name = "index")]
 pub(crate) struct Cli {

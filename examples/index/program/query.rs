@@ -1,6 +1,6 @@
 //! Queries: the documents that have all the words, best first by BM25.
 
-use crate::index::{self, Index, Posting};
+use super::index::{self, Index, Posting};
 
 /// How soon further occurrences of a word stop to count, and how much long documents are held back: the customary values.
 const SATURATION: f64 = 1.2;

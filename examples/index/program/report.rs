@@ -1,10 +1,11 @@
 //! The words between child and parent, and the report for the reader.
 
-use crate::children::{Finished, Spread, lines, number};
-use crate::heap::Kind;
-use crate::job::{Outcome, PHASES};
+use super::Kind;
+use super::children::{Finished, Spread, lines, number};
+use super::job::{Outcome, PHASES};
 use mapalloc::{RouteStats, Stats};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Below this a job is mostly start-up, and its differences mostly noise.
 const TOO_SHORT_MS: f64 = 50.0;
@@ -25,7 +26,7 @@ pub(crate) fn machine(outcome: &Outcome) -> String {
             _ = writeln!(text, "{key} {kib}");
         }
     }
-    for line in stats_table(&outcome.stats).lines() {
+    for line in outcome.stats.iter().map(stats_table).collect::<String>().lines() {
         _ = writeln!(text, "stats {line}");
     }
     text
@@ -37,26 +38,24 @@ pub(crate) fn single(kind: Kind, outcome: &Outcome) -> String {
     let kib = |value: Option<u64>| mib(value.map(|kib| kib as f64));
     _ = writeln!(
         text,
-        "\n{}: {:.1} ms, peak RSS {}, {} after the index is dropped, {} minor faults",
+        "\n{}: {:.1} ms, {} minor faults, peak RSS {}, {} after drop",
         kind.label(),
         outcome.total.as_secs_f64() * 1e3,
+        outcome.minor_faults,
         kib(outcome.peak_rss_kib),
         kib(outcome.final_rss_kib),
-        outcome.minor_faults,
     );
-    for (name, time) in PHASES.iter().zip(outcome.phases) {
-        _ = write!(text, "{name} {:.1} ms  ", time.as_secs_f64() * 1e3);
-    }
-    text.push('\n');
-    if kind != Kind::Malloc {
-        text.push('\n');
-        text.push_str(&stats_table(&outcome.stats));
+    let phase = |(name, time): (&&str, Duration)| format!("{name} {:.1} ms", time.as_secs_f64() * 1e3);
+    let phases: Vec<_> = PHASES.iter().zip(outcome.phases).map(phase).collect();
+    _ = writeln!(text, "{}", phases.join(", "));
+    if let Some(stats) = &outcome.stats {
+        _ = write!(text, "\nStats of {}\n{}", kind.label(), stats_table(stats));
     }
     text
 }
 
 /// The report of all runs, the first of each heap first; or which heap did not find what malloc found.
-pub(crate) fn compare(runs: &[(Kind, Vec<Finished>)]) -> Result<String, String> {
+pub(crate) fn compare(runs: &[(Kind, Vec<Finished>)], threads: usize) -> Result<String, String> {
     let answer = |run: &Finished| lines(&run.output, "answer").collect::<Vec<_>>().join("\n");
     let reference = runs.first().and_then(|(_, runs)| runs.first()).map(answer).ok_or("nothing was run")?;
     for (kind, runs) in runs {
@@ -74,16 +73,17 @@ pub(crate) fn compare(runs: &[(Kind, Vec<Finished>)]) -> Result<String, String> 
     };
     let median = |kind, key: &str| spread(kind, key).map(|spread| spread.median);
     let base = median(Kind::Malloc, "total").ok_or("a run reported no time")?;
-    let mut text = format!("{reference}\n\n");
-    let mut table = vec![
-        ["", "time ms (min..max)", "to malloc", "peak RSS", "after drop", "minor faults"].map(String::from).to_vec(),
-    ];
+    let rounds = runs.first().map_or(0, |(_, runs)| runs.len());
+    let mut text = format!("{reference}\n\nThe job on each heap: median of {rounds} runs, threads: {threads}\n\n");
+    let header = ["whole job", "ms", "min..max", "to malloc", "peak RSS", "after drop", "minor faults"];
+    let mut table = vec![header.map(String::from).to_vec()];
     for kind in Kind::ALL {
         let time = spread(kind, "total").ok_or("a run reported no time")?;
         table.push(vec![
             kind.label().to_owned(),
-            format!("{:.1} ({:.1}..{:.1})", time.median, time.min, time.max),
-            format!("{:.2}", time.median / base),
+            format!("{:.1}", time.median),
+            format!("{:.1}..{:.1}", time.min, time.max),
+            format!("{:.2} x", time.median / base),
             mib(median(kind, "peak")),
             mib(median(kind, "final")),
             median(kind, "faults").map_or_else(|| "n/a".into(), |faults| format!("{faults:.0}")),
@@ -115,19 +115,22 @@ pub(crate) fn compare(runs: &[(Kind, Vec<Finished>)]) -> Result<String, String> 
 
 /// The allocator's own figures, with the index alive and without it.
 fn stats_table([living, dropped]: &[Stats; 2]) -> String {
-    let route = |route: RouteStats| format!("{} ({} KiB)", route.live, route.live_bytes / 1024);
-    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let size = |bytes: usize| match bytes >> 10 {
+        kib @ ..10_000 => format!("{kib} KiB"),
+        kib => mib(Some(kib as f64)),
+    };
+    let route = |route: RouteStats| format!("{} ({})", route.live, size(route.live_bytes));
     let row = |name: &str, value: &dyn Fn(&Stats) -> String| vec![name.to_owned(), value(living), value(dropped)];
     align(&[
-        vec!["live objects".to_owned(), "with the index".to_owned(), "after drop".to_owned()],
-        row("fallback", &|stats| route(stats.fallback)),
-        row("slab", &|stats| route(stats.slab)),
-        row("run", &|stats| route(stats.run)),
-        row("large", &|stats| route(stats.large)),
+        ["", "with the index", "after drop"].map(String::from).to_vec(),
+        row("live, fallback", &|stats| route(stats.fallback)),
+        row("live, slab", &|stats| route(stats.slab)),
+        row("live, run", &|stats| route(stats.run)),
+        row("live, large", &|stats| route(stats.large)),
         row("fallback calls", &|stats| stats.fallback_calls.to_string()),
-        row("mapped", &|stats| kib(stats.mapped_bytes)),
-        row("metadata", &|stats| kib(stats.metadata_bytes)),
-        row("free, resident", &|stats| kib(stats.free_resident_bytes)),
+        row("mapped", &|stats| size(stats.mapped_bytes)),
+        row("metadata", &|stats| size(stats.metadata_bytes)),
+        row("free, resident", &|stats| size(stats.free_resident_bytes)),
     ])
 }
 
