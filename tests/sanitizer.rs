@@ -53,6 +53,8 @@ fn uses_of_freed_memory_are_found_on_every_route() {
             .unwrap();
         let report = String::from_utf8_lossy(&child.stderr);
         assert!(!child.status.success(), "case {which} went unnoticed");
-        assert!(report.contains("use-after-poison"), "case {which}: {report}");
+        // A block that was too large to keep is unmapped, and faults.
+        let found = ["AddressSanitizer: use-after-poison", "AddressSanitizer: SEGV"];
+        assert!(found.iter().any(|what| report.contains(what)), "case {which}: {report}");
     }
 }
