@@ -62,13 +62,20 @@ struct Table {
     columns: &'static [(&'static str, Kind, &'static [Row])],
 }
 
-const TABLES: [Table; 2] = [
+const TABLES: [Table; 3] = [
     Table {
         title: "global allocator",
         columns: &[
             (Kind::Malloc.label(), Kind::Malloc, &rows::HEAPS),
             (Kind::Default.label(), Kind::Default, &rows::HEAPS),
             (Kind::Slabs.label(), Kind::Slabs, &rows::HEAPS),
+        ],
+    },
+    Table {
+        title: "32 MiB of objects, one for another",
+        columns: &[
+            (Kind::Malloc.label(), Kind::Malloc, &rows::SIZES),
+            (Kind::Slabs.label(), Kind::Slabs, &rows::SIZES),
         ],
     },
     Table {

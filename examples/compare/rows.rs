@@ -44,6 +44,32 @@ pub(crate) const HEAPS: [Row; 14] = [
     row("freed on another thread, 64 KiB", 20_000, |probe| hand_over(probe, 20_000, 64 * KIB)),
 ];
 
+/// Objects of one size: where malloc stops being the better home for them.
+pub(crate) const SIZES: [Row; 8] = [
+    of_size::<32>("32 B"),
+    of_size::<72>("72 B"),
+    of_size::<256>("256 B"),
+    of_size::<512>("512 B"),
+    of_size::<1024>("1,024 B"),
+    of_size::<1040>("1,040 B"),
+    of_size::<2048>("2 KiB"),
+    of_size::<4096>("4 KiB"),
+];
+
+const LIVE_BYTES: usize = 32 * MIB;
+
+const fn of_size<const SIZE: usize>(name: &'static str) -> Row {
+    row(name, 5 * (LIVE_BYTES / SIZE), |probe| {
+        let mut objects: Vec<_> = (0..LIVE_BYTES / SIZE).map(|number| Object::new(layout(SIZE, 8), number)).collect();
+        let mut choose = Random(4);
+        for number in 0..4 * objects.len() {
+            let place = choose.below(objects.len());
+            objects[place] = Object::new(layout(SIZE, 8), number);
+        }
+        probe.at_peak();
+    })
+}
+
 /// `Vec` on malloc against `PageVec`: the two have the same name and place.
 pub(crate) const VEC: [Row; 4] = [
     row(CONTAINERS[0], 1, |probe| grow(probe, Vec::new(), Vec::push)),
