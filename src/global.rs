@@ -262,15 +262,10 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
         unsafe {
             match (self.is_small(old), self.is_small(new)) {
                 (true, true) => self.fallback_realloc(block, layout, new_size),
-                (false, false) => {
-                    if is_class(old) && is_class(new) && class_of(old) == class_of(new) {
-                        return block;
-                    }
-                    match heap::realloc(block, layout.size(), layout.align(), new_size) {
-                        Answer::Block(block) => block,
-                        Answer::Unavailable => self.fallback_realloc(block, layout, new_size),
-                    }
-                }
+                (false, false) => match heap::realloc(block, layout.size(), layout.align(), new_size) {
+                    Answer::Block(block) => block,
+                    Answer::Unavailable => self.fallback_realloc(block, layout, new_size),
+                },
                 _ => self.realloc_across(block, layout, new_size),
             }
         }

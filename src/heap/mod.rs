@@ -344,7 +344,11 @@ impl Heap {
     /// # Safety
     /// As for [`realloc`].
     unsafe fn realloc(&'static self, block: *mut u8, size: usize, align: usize, new_size: usize) -> Answer {
-        let in_class = is_class(routed_size(size, align));
+        let (old, routed) = (routed_size(size, align), routed_size(new_size, align));
+        let in_class = is_class(old);
+        if in_class && is_class(routed) && class_of(old) == class_of(routed) {
+            return Answer::Block(block);
+        }
         // SAFETY: the caller's contract; the old block is freed only when its contents are in the new one.
         unsafe {
             if !in_class
@@ -353,7 +357,6 @@ impl Heap {
             {
                 return Answer::Block(resized.as_ptr());
             }
-            let routed = routed_size(new_size, align);
             let new = if is_class(routed) {
                 alloc_class(class_of(routed))
             } else if new_size > size {
@@ -366,7 +369,7 @@ impl Heap {
             {
                 core::ptr::copy_nonoverlapping(block, new, size.min(new_size));
                 if in_class {
-                    dealloc_class(block, class_of(routed_size(size, align)));
+                    dealloc_class(block, class_of(old));
                 } else {
                     dealloc_pages(block, size, align);
                 }

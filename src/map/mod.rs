@@ -209,17 +209,27 @@ impl Mapping {
         self.relocate(len)
     }
 
-    /// Moves the committed pages to where `len` bytes fit.
+    /// Grows past the reservation: where the mapping is, else where `len` bytes fit.
     fn relocate(&mut self, len: usize) -> Result<()> {
-        if self.align() <= page_size() && self.committed == self.reserved && len < HUGE_UNIT {
-            // SAFETY: M1, and `&mut self` excludes references into the old range.
-            let moved = unsafe { sys::remap(self.base, self.committed, len, true) };
-            if let Ok(base) = moved {
-                self.set_range(base, len);
+        // One area of the kernel's, which mremap(2) can grow.
+        let whole = self.committed == self.reserved;
+        // SAFETY: M1; without leave to move, existing references stay valid, and `&mut self` excludes them anyway.
+        if whole && unsafe { sys::remap(self.base, self.committed, len, false) }.is_ok() {
+            self.set_range(self.base, len);
+            return Ok(());
+        }
+        // A target of our own choice has the alignment, and starts on a huge unit if it is that large.
+        let target = match Self::with_options(len, true, false, self.options) {
+            Ok(target) => target,
+            // Where addresses are short, the kernel's choice needs only the additional ones.
+            Err(error) if whole && self.align() <= page_size() => {
+                // SAFETY: M1, and `&mut self` excludes references into the old range.
+                let moved = unsafe { sys::remap(self.base, self.committed, len, true) };
+                self.set_range(moved.map_err(|_| error)?, len);
                 return Ok(());
             }
-        }
-        let target = Self::with_options(len, true, false, self.options)?;
+            Err(error) => return Err(error),
+        };
         // SAFETY: both ranges are owned mappings (M1) and distinct; `&mut self` excludes references into either.
         let moved = unsafe { sys::move_mapping(self.base, self.committed, target.base, len) };
         if moved.is_ok() {
