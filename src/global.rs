@@ -39,7 +39,7 @@ use std::alloc::System;
 /// * A request that cannot be met gets null. Nothing in the allocator panics, unwinds or aborts for want of memory.
 /// * Blocks may be freed by any thread, also while that thread or the one that allocated them is ending.
 /// * A child of `fork` can allocate and free, whatever other threads were doing.
-/// * `errno` is as it was before the call.
+/// * `errno` is as it was before the call, unless the fallback heap changes it.
 /// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
 ///   and up to 256 MiB more for a while where what was given back is soon asked for again. Each thread's magazines come on top: bounded by
 ///   6 MiB if it has used every size class.
@@ -49,7 +49,7 @@ use std::alloc::System;
 ///
 /// The engine behind it is one per process: several `PageAlloc` values share it. A block must be freed by a value with the
 /// same small limit and fallback as the one that allocated it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct PageAlloc<F = System> {
     fallback: F,
     small_limit: usize,
@@ -68,6 +68,13 @@ impl PageAlloc {
     #[must_use]
     pub const fn new() -> Self {
         Self::with_fallback(System)
+    }
+}
+
+impl<F: Default> Default for PageAlloc<F> {
+    /// [`with_fallback`](Self::with_fallback) of the default fallback: for `System`, the same as [`new`](PageAlloc::new).
+    fn default() -> Self {
+        Self::with_fallback(F::default())
     }
 }
 

@@ -11,6 +11,16 @@ pub struct RouteStats {
     pub live_bytes: usize,
 }
 
+impl RouteStats {
+    /// A sum of wrapping shares as it is meant: it is below zero where a free was counted before its allocation was.
+    pub(crate) const fn without_negatives(self) -> Self {
+        const fn clamp(n: usize) -> usize {
+            if n > isize::MAX as usize { 0 } else { n }
+        }
+        Self { live: clamp(self.live), live_bytes: clamp(self.live_bytes) }
+    }
+}
+
 /// A snapshot of the engine, by [`PageAlloc::stats`](crate::PageAlloc::stats).
 ///
 /// The engine is one per process, so every `PageAlloc` of a process reports the same figures. Where other threads
@@ -41,11 +51,15 @@ pub struct Stats {
 impl Stats {
     /// Live bytes over all routes.
     pub const fn live_bytes(&self) -> usize {
-        self.fallback.live_bytes + self.slab.live_bytes + self.run.live_bytes + self.large.live_bytes
+        self.fallback
+            .live_bytes
+            .saturating_add(self.slab.live_bytes)
+            .saturating_add(self.run.live_bytes)
+            .saturating_add(self.large.live_bytes)
     }
 
     /// Live allocations over all routes.
     pub const fn live(&self) -> usize {
-        self.fallback.live + self.slab.live + self.run.live + self.large.live
+        self.fallback.live.saturating_add(self.slab.live).saturating_add(self.run.live).saturating_add(self.large.live)
     }
 }

@@ -151,17 +151,20 @@ impl Arenas {
         }
         let units = bytes / UNIT;
         let slab_units = bytes / SLAB_UNIT;
-        // A partial failure leaves reservations without memory behind them, and the number of an arena without room.
         let metadata = arena
             .tags
             .reserve(units, units)
             .and_then(|()| arena.slabs.reserve(slab_units, slab_units))
             .and_then(|()| arena.bitmaps.reserve(round_up(slab_units * BITMAP_BYTES, page_size()), 1));
         if metadata.is_err() {
-            arena.data.retire();
+            arena.data.cancel();
+            arena.tags.cancel();
+            arena.slabs.cancel();
+            arena.bitmaps.cancel();
+            return metadata;
         }
         self.count.store(number + 1, Release);
-        metadata
+        Ok(())
     }
 
     /// Commits at least `units` more units of an arena that has room, and up to `ahead` more; returns the first and how

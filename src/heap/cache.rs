@@ -14,7 +14,7 @@
 use super::Heap;
 use super::arena::UNIT;
 use super::class::CLASSES;
-use super::magazine::{MagazineId, capacity_of};
+use super::magazine::{MagazineId, SLOTS, capacity_of};
 use super::run::{Run, units_for};
 use super::table::ZeroInit;
 use crate::stats::RouteStats;
@@ -102,10 +102,21 @@ impl FallbackCounts {
     /// Adds these counts to a sum over threads.
     pub(super) fn add_to(&self, live: &mut RouteStats, calls: &mut u64) {
         let (allocations, frees) = (self.allocations.load(Relaxed), self.frees.load(Relaxed));
-        live.live = live.live.wrapping_add(allocations).wrapping_sub(frees);
+        live.live = live.live.wrapping_add(allocations.wrapping_sub(frees));
         live.live_bytes = live.live_bytes.wrapping_add(self.bytes.load(Relaxed));
         *calls += (allocations + frees + self.reallocations.load(Relaxed)) as u64;
     }
+}
+
+/// What became of a run that was offered to a cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It is too long, or the thread has no cache.
+    No,
+    /// It is in the cache.
+    Yes,
+    /// It is in the cache, and others went back to the pools for it.
+    ForOthers,
 }
 
 /// What one thread keeps.
@@ -238,7 +249,9 @@ impl Bin {
 
     /// Objects in the loaded magazine.
     fn loaded_count(&self) -> usize {
-        (self.top.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr())) / size_of::<*mut u8>()
+        let bytes = self.top.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr());
+        // Another thread's view may mix two magazines; its own never exceeds one.
+        (bytes / size_of::<*mut u8>()).min(SLOTS)
     }
 
     /// Makes a magazine the loaded one.
@@ -403,31 +416,36 @@ impl ThreadCache {
             return None;
         }
         slot.units.store(0, Release);
-        self.run_units.store(self.run_units.load(Relaxed) - units, Relaxed);
+        self.run_units.store(self.run_units.load(Relaxed) - units, Release);
         Some(Run { address, zero: false })
     }
 
-    /// Keeps a freed run, in the place of another of its kind; `false` if it is too long to keep.
+    /// Keeps a freed run, in the place of another of its kind. Says whether it was too long to keep, kept, or kept while
+    /// others went back to the pools.
     ///
     /// # Safety
     /// The run is free, of this length, and nothing uses it again.
     #[inline]
-    pub(super) unsafe fn push_run(&self, heap: &Heap, address: NonNull<u8>, units: u32) -> bool {
+    pub(super) unsafe fn push_run(&self, heap: &Heap, address: NonNull<u8>, units: u32) -> Kept {
         let limit = units_for(RUN_CACHE_BYTES);
         if units > limit || !self.is_attached() {
-            return false;
+            return Kept::No;
         }
         let slot = &self.runs[run_slot(units)];
+        let mut kept = Kept::Yes;
         if slot.units.load(Relaxed) != 0 {
             self.evict_run(heap, slot);
+            kept = Kept::ForOthers;
         }
         if self.run_units.load(Relaxed) + units > limit {
             self.evict_runs(heap);
+            kept = Kept::ForOthers;
         }
+        // The sum first: a child of `fork` may find the slot empty, but never more in the slots than in the sum.
+        self.run_units.store(self.run_units.load(Relaxed) + units, Release);
         slot.address.store(address.as_ptr(), Relaxed);
         slot.units.store(units, Release);
-        self.run_units.store(self.run_units.load(Relaxed) + units, Relaxed);
-        true
+        kept
     }
 
     #[cold]
@@ -439,7 +457,7 @@ impl ThreadCache {
         let units = slot.units.load(Relaxed);
         if units != 0 {
             slot.units.store(0, Release);
-            self.run_units.store(self.run_units.load(Relaxed) - units, Relaxed);
+            self.run_units.store(self.run_units.load(Relaxed) - units, Release);
             if let Some(address) = NonNull::new(slot.address.load(Relaxed)) {
                 // SAFETY: a kept run is a whole free run, by the contract of `push_run`, and has just left the cache.
                 unsafe { heap.runs.put(address, units) };
@@ -469,6 +487,8 @@ impl ThreadCache {
             }
         }
         self.evict_runs(heap);
+        // What a thread that `fork` ended had counted and not yet kept.
+        self.run_units.store(0, Relaxed);
         drop(busy);
     }
 

@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::map::{Advice, MapOptions, Mapping};
-use crate::page::page_size;
+use crate::page::{HUGE_UNIT, page_size, round_up};
 use crate::sys::unpoison;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -37,9 +37,15 @@ impl Extent {
     }
 
     /// What is known of a mapping that was committed whole.
-    pub(super) fn from_mapping(mapping: Mapping, high: usize, huge: bool) -> Self {
+    pub(super) fn from_mapping(mapping: Mapping, huge: bool) -> Self {
         let (base, len, _, _) = mapping.into_raw_parts();
-        Self { base, len, high, huge }
+        Self { base, len, high: 0, huge }
+    }
+
+    /// Notes that a block of `size` bytes uses the mapping. A huge page is resident as a whole.
+    pub(super) fn raise(&mut self, size: usize) {
+        let unit = if self.huge { HUGE_UNIT } else { page_size() };
+        self.high = self.high.max(round_up(size, unit).min(self.len));
     }
 
     /// Gives the memory from `from` on back, in whole pages; returns how many bytes that were at most.

@@ -1,11 +1,14 @@
 //! `fork` in a program with threads: the child gets a heap that no other thread was in the middle of changing.
 //!
-//! Before the fork every lock is taken, in the order in which the engine itself nests them (classes before runs; the others
-//! nest in none); after it both processes release them. The lock-free stacks are whole at every instant.
+//! Before the fork every lock is taken, in the order in which the engine itself nests them; after it both processes release
+//! them. The lock-free stacks are whole at every instant. What another thread was moving from one place to another at that
+//! instant, with no lock held, is lost to the child: a magazine, or a run or a mapping that was being given back.
 
 use super::HEAP;
 
 unsafe extern "C" fn prepare() {
+    HEAP.setting_up.acquire();
+    HEAP.uncached.acquire();
     HEAP.threads.acquire();
     HEAP.depot.acquire();
     HEAP.slabs.acquire();
@@ -23,6 +26,8 @@ unsafe extern "C" fn parent() {
         HEAP.slabs.release_locks();
         HEAP.depot.release();
         HEAP.threads.release();
+        HEAP.uncached.release();
+        HEAP.setting_up.release();
     }
 }
 

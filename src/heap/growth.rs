@@ -63,6 +63,8 @@ pub(super) struct Growth {
     slots: Mutex<Slots>,
     /// `Slots::resident`, for those who do not hold the lock.
     resident: AtomicUsize,
+    /// The sum of `high` over the used slots.
+    used: AtomicUsize,
 }
 
 impl Growth {
@@ -72,13 +74,19 @@ impl Growth {
             states: Table::empty(),
             slots: Mutex::new(Slots { free: 0, fresh: 0, capacity: 0, resident: 0 }),
             resident: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
         }
     }
 
     /// Reserves the slots, as many as the address space has room for; once, before any other use. Without any, blocks grow
     /// elsewhere.
     pub(super) fn reserve(&self) {
-        let limit = sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16);
+        // A slot's addresses must be free of charge.
+        let limit = if sys::untouched_memory_counts() {
+            0
+        } else {
+            sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16)
+        };
         let mut count = MAX_SLOTS.min(limit / SLOT);
         if count == 0 || self.states.reserve(count, count).is_err() {
             return;
@@ -86,6 +94,8 @@ impl Growth {
         while count > 0 && self.region.reserve(count * SLOT, SLOT).is_err() {
             count /= 4;
         }
+        // A huge page would be resident past what a block of a few hundred KiB has.
+        self.region.refuse_huge_pages();
         self.slots.lock().capacity = count;
     }
 
@@ -128,10 +138,17 @@ impl Growth {
             self.states.commit(slot + 1).ok()?;
             self.region.commit((slot + 1) * SLOT, 0).ok()?;
             slots.fresh = slot + 1;
+            if self.region.is_resident((slot + 1) * SLOT - page_size()) {
+                // The process locks all future memory (mlockall): a slot is not free of charge, so this is the last.
+                self.states.at(slot).high.store(SLOT, Relaxed);
+                slots.capacity = slot + 1;
+            }
             slot
         };
         drop(slots);
-        let raised = self.raise(self.states.at(slot), size);
+        let state = self.states.at(slot);
+        self.used.fetch_add(state.high.load(Relaxed), Relaxed);
+        let raised = self.raise(state, size);
         let address = NonNull::new(self.region.base().wrapping_add(slot * SLOT))?;
         unpoison(address.as_ptr(), SLOT);
         Some((address, raised))
@@ -146,6 +163,7 @@ impl Growth {
         }
         let end = round_up(size, page_size());
         state.high.store(end, Relaxed);
+        self.used.fetch_add(end - high, Relaxed);
         end - high
     }
 
@@ -167,6 +185,7 @@ impl Growth {
             return Change::Raised(0);
         }
         state.high.store(end, Relaxed);
+        self.used.fetch_sub(high - end, Relaxed);
         Change::Purged(high - end)
     }
 
@@ -178,9 +197,14 @@ impl Growth {
         let (slot, state) = self.state(address);
         poison(address.as_ptr(), SLOT);
         let mut slots = self.slots.lock();
+        if state.size.load(Relaxed) == 0 || address.as_ptr() != self.region.base().wrapping_add(slot * SLOT) {
+            misuse::abort(b"mapalloc: free of a pointer into a block, or double free of a large block\n");
+        }
         state.next.store(slots.free, Relaxed);
         slots.free = slot + 1;
-        slots.resident += state.high.load(Relaxed);
+        let high = state.high.load(Relaxed);
+        self.used.fetch_sub(high, Relaxed);
+        slots.resident += high;
         self.resident.store(slots.resident, Relaxed);
         state.size.store(0, Relaxed);
     }
@@ -197,7 +221,7 @@ impl Growth {
         let mapping = unsafe { self.region.move_out(slot * SLOT, len, room) }?;
         if state.high.load(Relaxed) <= len {
             // The moved pages left zeros behind, and nothing else of the slot was ever touched.
-            state.high.store(0, Relaxed);
+            self.used.fetch_sub(state.high.swap(0, Relaxed), Relaxed);
         }
         // SAFETY: the block is in the mapping now.
         unsafe { self.put(address) };
@@ -214,8 +238,12 @@ impl Growth {
             let high = state.high.load(Relaxed);
             let len = high.min(round_up(slots.resident - keep, page_size()));
             let from = round_down(high - len, page_size());
-            // SAFETY: the end of a free slot, committed (W1), whole pages.
-            if high > from && unsafe { self.region.purge((next - 1) * SLOT + from, high - from) }.is_ok() {
+            if high > from {
+                // SAFETY: the end of a free slot, committed (W1), whole pages.
+                if unsafe { self.region.purge((next - 1) * SLOT + from, high - from) }.is_err() {
+                    // Locked pages stay; the others are likely to be locked too.
+                    break;
+                }
                 state.high.store(from, Relaxed);
                 slots.resident -= high - from;
                 purged += high - from;
@@ -229,6 +257,11 @@ impl Growth {
     /// Bytes of free slots that may be resident.
     pub(super) fn resident_bytes(&self) -> usize {
         self.resident.load(Relaxed)
+    }
+
+    /// Bytes of used slots that may be resident.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.used.load(Relaxed)
     }
 
     /// Blocks in slots, and their bytes.

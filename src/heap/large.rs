@@ -125,7 +125,7 @@ impl Large {
             // SAFETY: the extent left the cache above and is this call's alone; `high <= len` (E1, E2 of `extent`).
             unsafe { zero_pages(extent.base, extent.high.min(end)) };
         }
-        extent.high = extent.high.max(end);
+        extent.raise(size);
         self.enter(extent, size);
         Some(extent.base)
     }
@@ -171,7 +171,8 @@ impl Large {
             // The whole mapping, so that it stays one area (E1 of `extent`).
             mapping.prefer_huge_pages();
         }
-        let extent = Extent::from_mapping(mapping, round_up(size, page_size()), huge);
+        let mut extent = Extent::from_mapping(mapping, huge);
+        extent.raise(size);
         self.enter(extent, size);
         extent.base
     }
@@ -228,9 +229,8 @@ impl Large {
         };
         if new_size <= known.len {
             let mut purged = 0;
-            if known.high < end {
-                known.high = end;
-            } else if new_size < size && known.high - end >= worth_trimming(end) {
+            known.raise(new_size);
+            if new_size < size && known.high - end >= worth_trimming(end) {
                 purged = known.purge(end).unwrap_or(0);
             }
             state.live_bytes = state.live_bytes - size + new_size;
@@ -285,6 +285,11 @@ impl Large {
     /// Bytes of cached mappings that may be resident.
     pub(super) fn resident_bytes(&self) -> usize {
         self.resident.load(Relaxed)
+    }
+
+    /// Bytes of cached mappings, resident or not.
+    pub(super) fn cached_bytes(&self) -> usize {
+        self.state.lock().cached_mapped
     }
 
     /// Bytes of live blocks.

@@ -12,7 +12,8 @@
 //! resident is `budget`'s to say and [`Heap::settle`]'s to see to. The engine makes no system call itself, allocates
 //! nothing from any heap, and never panics or unwinds; where memory is known to be corrupt it ends the program (`misuse`).
 //!
-//! Locks nest in one order: a class, then the runs. Every other lock is taken with no lock held.
+//! Locks nest in one order: setting up, then the growth slots; a class, then the runs. Every other lock is taken with no
+//! lock held.
 
 mod arena;
 mod budget;
@@ -40,7 +41,7 @@ use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
 use crate::sys::{poison, unpoison};
 use arena::UNIT;
-use cache::{FallbackCounts, Phase};
+use cache::{FallbackCounts, Kept, Phase};
 use class::{CLASSES, size_of_class};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -210,7 +211,9 @@ impl Heap {
         if self.state.load(Acquire) == NEW {
             let _guard = self.setting_up.lock();
             if self.state.load(Relaxed) == NEW {
-                let ready = self.runs.arenas.add().is_ok()
+                // A slab unit is whole pages: systems with larger pages would need larger slabs.
+                let ready = page_size() <= class::SLAB_UNIT
+                    && self.runs.arenas.add().is_ok()
                     && self.depot.reserve().is_ok()
                     && self.threads.reserve().is_ok()
                     && fork::register();
@@ -238,10 +241,9 @@ impl Heap {
         }
         let cache = self.cache();
         let attempt = || if cache.is_attached() { cache.refill(self, class) } else { self.take_one(class) };
-        // The system refuses more: what lies free elsewhere in the engine may hold a slab's worth of pages.
         let object = attempt().or_else(|| {
-            self.purge();
-            attempt()
+            let slab = class::slab_bytes(size_of_class(class));
+            if self.make_room_for(slab) { attempt() } else { None }
         });
         let object = object.unwrap_or(null_mut());
         if !object.is_null() {
@@ -289,8 +291,14 @@ impl Heap {
             PageRoute::Run => self.alloc_run(size, align, zeroed),
             PageRoute::Large => self.alloc_large(size, align, zeroed),
         };
-        // The system refuses more: what lies free in the engine may be what is missing.
-        attempt().or_else(|| if self.purge() > 0 { attempt() } else { None })
+        attempt().or_else(|| if self.make_room_for(size) { attempt() } else { None })
+    }
+
+    /// Where the system refuses memory: gives everything free back, if that may be what is missing for `bytes`.
+    #[cold]
+    fn make_room_for(&'static self, bytes: usize) -> bool {
+        let free = self.large.cached_bytes() + self.growth.resident_bytes() + self.runs.dirty_bytes();
+        bytes <= free && self.purge() > 0
     }
 
     fn alloc_run(&'static self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
@@ -332,10 +340,11 @@ impl Heap {
             } else {
                 let units = units_for(size);
                 poison(block.as_ptr(), units as usize * UNIT);
-                if self.cache().push_run(self, block, units) {
-                    return;
+                match self.cache().push_run(self, block, units) {
+                    Kept::Yes => return,
+                    Kept::ForOthers => {}
+                    Kept::No => self.runs.put(block, units),
                 }
-                self.runs.put(block, units);
             }
         }
         self.settle();
@@ -475,7 +484,7 @@ impl Heap {
         let large = self.large.resident_bytes();
         let growth = self.growth.resident_bytes();
         let runs = self.runs.dirty_bytes();
-        let limit = self.budget.limit(self.runs.used_bytes() + self.large.live_bytes());
+        let limit = self.budget.limit(self.runs.used_bytes() + self.large.live_bytes() + self.growth.used_bytes());
         let Some(mut excess) = (large + growth + runs).checked_sub(limit).filter(|&excess| excess > 0) else { return };
         let mut purged = 0;
         let sources: [(usize, &dyn Fn(usize) -> usize); 3] = [
@@ -524,6 +533,7 @@ impl Heap {
             not_runs.live += kept.live;
             not_runs.live_bytes += kept.live_bytes;
         }
+        stats.fallback = stats.fallback.without_negatives();
         for class in 0..CLASSES {
             let kept = self.threads.all().map(|cache| cache.cached(self, class)).sum::<usize>();
             let (out, slabs) = self.slabs.out(class);

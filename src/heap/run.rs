@@ -221,13 +221,9 @@ impl Runs {
         let (first, zero) = match dirty.find(arenas, units, align) {
             Some(run) => (Self::cut(arenas, dirty, run, units, align), false),
             None => {
-                let run = loop {
-                    if let Some(run) = clean.find(arenas, units, align) {
-                        break run;
-                    }
-                    if !self.extend(clean, units + align - 1) {
-                        return None;
-                    }
+                let run = match clean.find(arenas, units, align) {
+                    Some(run) => run,
+                    None => self.extend(clean, units + align - 1)?,
                 };
                 (Self::cut(arenas, clean, run, units, align), true)
             }
@@ -254,23 +250,23 @@ impl Runs {
         first
     }
 
-    /// Adds at least `units` new ones to the clean pool, from an arena's frontier or from a new arena.
-    fn extend(&self, clean: &mut Pool, units: u32) -> bool {
+    /// Adds at least `units` new ones to the clean pool, from an arena's frontier or from a new arena; returns the run that
+    /// they are in.
+    fn extend(&self, clean: &mut Pool, units: u32) -> Option<UnitId> {
         // Frontiers stay multiples of the page size and of a slab unit (U5).
         let units = round_up(units as usize, units_for(super::class::SLAB_UNIT) as usize) as u32;
         let extension = match self.arenas.extend(units, EXTEND_AHEAD) {
             Extension::NoRoom if self.arenas.add().is_ok() => self.arenas.extend(units, EXTEND_AHEAD),
             other => other,
         };
-        let Extension::Added(first, units) = extension else { return false };
+        let Extension::Added(first, units) = extension else { return None };
         // U1: the new units are one run, used until it is returned.
         write_ends(&self.arenas, first, units, USED);
-        Self::put_back(&self.arenas, clean, first, units);
-        true
+        Some(Self::put_back(&self.arenas, clean, first, units))
     }
 
-    /// Adds a run to a pool, merged with its neighbours of the same state.
-    fn put_back(arenas: &Arenas, pool: &mut Pool, first: UnitId, units: u32) {
+    /// Adds a run to a pool, merged with its neighbours of the same state; returns the run that it is part of.
+    fn put_back(arenas: &Arenas, pool: &mut Pool, first: UnitId, units: u32) -> UnitId {
         let (mut first, mut units) = (first, units);
         if let Some(last_before) = first.previous() {
             let tag = arenas.tag(last_before);
@@ -286,6 +282,7 @@ impl Runs {
             units += pool.remove(arenas, behind);
         }
         pool.insert(arenas, first, units);
+        first
     }
 
     /// Returns a run that was used.

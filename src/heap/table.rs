@@ -47,6 +47,11 @@ impl<T: ZeroInit> Table<T> {
         }
     }
 
+    /// Gives the reservation up, before anyone else knows of it.
+    pub(super) fn cancel(&self) {
+        self.region.cancel();
+    }
+
     /// Makes the first `count` elements usable. Calls must not overlap.
     pub(super) fn commit(&self, count: usize) -> Result<()> {
         self.region.commit(count * size_of::<T>(), AHEAD)

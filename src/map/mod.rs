@@ -22,7 +22,7 @@ pub(crate) use residency::zero_pages;
 
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, checked_round_up, page_size, round_up};
-use crate::sys;
+use crate::sys::{self, Errno};
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut, Range};
@@ -70,9 +70,7 @@ impl Mapping {
     fn with_options(reserved: usize, commit: bool, populate: bool, options: MapOptions) -> Result<Self> {
         let reserved = whole_pages(Operation::Map, reserved)?;
         let align = options.alignment();
-        // Whole huge units start on one: page tables then move as a whole, and huge pages fit. It is a preference, so it
-        // must not cost addresses where they are scarce.
-        let preferred = if reserved >= HUGE_UNIT { align.max(HUGE_UNIT) } else { align };
+        let preferred = preferred_align(align, reserved);
         let attempt = |align| if commit { sys::map(reserved, align, populate) } else { sys::reserve(reserved, align) };
         let base = attempt(preferred)
             .or_else(|errno| if preferred > align { attempt(align) } else { Err(errno) })
@@ -156,8 +154,8 @@ impl Mapping {
     /// Pages that lie in the range only in part keep their memory; their bytes in the range are cleared.
     ///
     /// # Errors
-    /// If the range is not within [`len`](Self::len), or the kernel refuses (it does for locked pages); then every byte
-    /// still has its old value.
+    /// If the range is not within [`len`](Self::len), or the kernel refuses, as it does for locked pages; then pages before
+    /// the first refused one may have been given back.
     pub fn decommit(&mut self, range: Range<usize>) -> Result<()> {
         let bytes = range.end.saturating_sub(range.start);
         if range.start > range.end || range.end > self.committed {
@@ -209,46 +207,40 @@ impl Mapping {
         self.relocate(len)
     }
 
-    /// Grows past the reservation: where the mapping is, else where `len` bytes fit.
+    /// Grows past the reservation: where the mapping is, else where `len` bytes fit, else by a copy.
     fn relocate(&mut self, len: usize) -> Result<()> {
-        // One area of the kernel's, which mremap(2) can grow.
+        // One area of the kernel's, which mremap(2) can resize.
         let whole = self.committed == self.reserved;
         // SAFETY: M1; without leave to move, existing references stay valid, and `&mut self` excludes them anyway.
         if whole && unsafe { sys::remap(self.base, self.committed, len, false) }.is_ok() {
             self.set_range(self.base, len);
             return Ok(());
         }
-        // A target of our own choice has the alignment, and starts on a huge unit if it is that large.
-        let target = match Self::with_options(len, true, false, self.options) {
-            Ok(target) => target,
-            // Where addresses are short, the kernel's choice needs only the additional ones.
-            Err(error) if whole && self.align() <= page_size() => {
-                // SAFETY: M1, and `&mut self` excludes references into the old range.
-                let moved = unsafe { sys::remap(self.base, self.committed, len, true) };
-                self.set_range(moved.map_err(|_| error)?, len);
+        if len >= HUGE_UNIT || self.align() > page_size() {
+            // SAFETY: M1, and `&mut self` excludes references into the range.
+            if let Ok(base) = unsafe { move_aligned(self.base, self.committed, len, self.preferred_align(len)) } {
+                // SAFETY: the old range (M1), whose pages have left it, and which this value covers no longer.
+                unsafe { discard(self.base, self.reserved) };
+                self.set_range(base, len);
                 return Ok(());
             }
-            Err(error) => return Err(error),
-        };
-        // SAFETY: both ranges are owned mappings (M1) and distinct; `&mut self` excludes references into either.
-        let moved = unsafe { sys::move_mapping(self.base, self.committed, target.base, len) };
-        if moved.is_ok() {
-            let target = ManuallyDrop::new(target);
-            let (old, committed, reserved) = (self.base, self.committed, self.reserved);
-            self.set_range(target.base, len);
-            if reserved > committed {
-                // SAFETY: the uncommitted rest of the old range (M1), which this value no longer covers.
-                unsafe { discard(old.add(committed), reserved - committed) };
-            }
-            return Ok(());
         }
-        // The pages lie in several kernel areas (advice on a part does that), which mremap(2) moves only from Linux 6.17
-        // on: copy them, into a mapping with all the options.
-        drop(target);
+        if whole && self.align() <= page_size() {
+            // SAFETY: M1, and `&mut self` excludes references into the range.
+            if let Ok(base) = unsafe { sys::remap(self.base, self.committed, len, true) } {
+                self.set_range(base, len);
+                return Ok(());
+            }
+        }
+        // The pages lie in several areas (advice on a part does that), which cannot be moved as one.
         let mut target = self.options.map(len)?;
         target[..self.committed].copy_from_slice(self);
         *self = target;
         Ok(())
+    }
+
+    fn preferred_align(&self, len: usize) -> usize {
+        preferred_align(self.align(), len)
     }
 
     fn set_range(&mut self, base: NonNull<u8>, len: usize) {
@@ -256,7 +248,7 @@ impl Mapping {
     }
 
     /// A mapping of `room` bytes that starts with the pages of `source..source + len`, moved there without a copy. The
-    /// source stays mapped and reads zero.
+    /// source stays mapped and reads zero. On failure it has its contents still.
     ///
     /// The pages and the room behind them end up as one area of the kernel's, so that a later move needs no copy either.
     ///
@@ -264,34 +256,12 @@ impl Mapping {
     /// The source is whole pages, readable and writable, mapped by this room; no reference into it is used again; and
     /// `0 < len <= room`.
     unsafe fn adopt(source: NonNull<u8>, len: usize, room: usize) -> Result<Self> {
-        let failed = |errno| Error::os(Operation::Remap, room, errno);
-        let mut target = Self::with_options(room, false, false, MapOptions::new())?;
-        let room = target.reserved;
-        // SAFETY: the caller's contract for the source; the target is a mapping of its own (M1).
-        unsafe { sys::move_pages(source, len, target.base) }.map_err(failed)?;
-        target.committed = len;
-        if len == room {
-            return Ok(target);
-        }
-        // SAFETY: the uncommitted end of the target (M1), which nothing refers to.
-        unsafe { sys::unmap_tail(target.base, room, len) }.map_err(failed)?;
-        target.reserved = len;
-        // Another thread's mapping may land behind the pages in this instant; then they move once more.
-        // SAFETY: M1; nothing refers to the pages yet.
-        let grown =
-            unsafe { sys::remap(target.base, len, room, false).or_else(|_| sys::remap(target.base, len, room, true)) };
-        match grown {
-            Ok(base) => {
-                target.set_range(base, room);
-                Ok(target)
-            }
-            Err(errno) => {
-                // The contents must survive a failure: put the pages back where they came from.
-                // SAFETY: the source is still mapped, reads zero, and is the caller's to write; both are `len` bytes.
-                unsafe { core::ptr::copy_nonoverlapping(target.base.as_ptr(), source.as_ptr(), len) };
-                Err(failed(errno))
-            }
-        }
+        let room = whole_pages(Operation::Remap, room)?;
+        let options = MapOptions::new();
+        // SAFETY: the caller's contract.
+        let base = unsafe { move_aligned(source, len, room, preferred_align(options.alignment(), room)) }
+            .map_err(|errno| Error::os(Operation::Remap, room, errno))?;
+        Ok(Self { base, committed: room, reserved: room, options })
     }
 
     /// Shrinks the mapping to at least `len` bytes, both committed and reserved, and gives the rest back.
@@ -418,6 +388,41 @@ fn whole_pages(operation: Operation, len: usize) -> Result<usize> {
         Some(rounded) if rounded > 0 && rounded <= isize::MAX as usize => Ok(rounded),
         _ => Err(Error::capacity(operation, len)),
     }
+}
+
+/// The alignment that a mapping of `len` bytes is tried with first. Whole huge units start on one: page tables then move as
+/// a whole, and huge pages fit. It is a preference, which must not cost addresses where they are scarce.
+fn preferred_align(align: usize, len: usize) -> usize {
+    if len >= HUGE_UNIT { align.max(HUGE_UNIT) } else { align }
+}
+
+/// Moves the pages of a range to a multiple of `align` with room for `room` bytes behind that start, all of it one area of
+/// the kernel's; returns the start. The source stays mapped and reads zero. On failure its contents are as they were.
+///
+/// # Safety
+/// `source..source + len` is whole pages, readable and writable, mapped by this room; no reference into it is used again;
+/// and `0 < len <= room`, also whole pages.
+unsafe fn move_aligned(source: NonNull<u8>, len: usize, room: usize, align: usize) -> Result<NonNull<u8>, Errno> {
+    // A place where the room fits. It is let go and named as a hint: if another thread's mapping gets there first, the
+    // kernel finds another place.
+    let hint = sys::reserve(room, align)?;
+    // SAFETY: reserved just now; nothing refers to it. The caller's contract for the source.
+    let moved = unsafe {
+        sys::unmap(hint, room)?;
+        sys::move_pages(source, len, hint)?
+    };
+    let aligned = moved.addr().get() & (align - 1) == 0;
+    // SAFETY: the pages are at `moved`, one area of `len` bytes, which only this call knows of.
+    if aligned && (len == room || unsafe { sys::remap(moved, len, room, false) }.is_ok()) {
+        return Ok(moved);
+    }
+    // The place was lost. The source is mapped, reads zero, and is the caller's: put the contents back.
+    // SAFETY: both ranges are `len` bytes, and distinct; the moved pages are this call's.
+    unsafe {
+        core::ptr::copy_nonoverlapping(moved.as_ptr(), source.as_ptr(), len);
+        discard(moved, len);
+    }
+    Err(libc::EAGAIN)
 }
 
 /// Unmaps a range for good. At the kernel's limit of mappings, where a split is refused, the memory goes back all the same

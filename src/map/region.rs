@@ -81,9 +81,32 @@ impl Region {
             .map_err(|errno| Error::os(Operation::Commit, to - from, errno))
     }
 
-    /// Gives up the addresses that are not committed, for good: nothing more can be committed.
-    pub(crate) fn retire(&self) {
-        self.len.store(self.committed(), Relaxed);
+    /// Gives the reservation up: the region is as it was before it. For a region of which nothing was committed, before
+    /// anyone else knows of it.
+    pub(crate) fn cancel(&self) {
+        debug_assert_eq!(self.committed(), 0);
+        if let Some(base) = NonNull::new(self.base.swap(core::ptr::null_mut(), Relaxed)) {
+            // SAFETY: R1, and nothing refers to the range.
+            // A failure keeps addresses only: there was never memory behind them.
+            let _ = unsafe { sys::unmap(base, self.len.swap(0, Relaxed)) };
+        }
+    }
+
+    /// Sees to it that the region never has huge pages, whatever the system's policy is.
+    pub(crate) fn refuse_huge_pages(&self) {
+        if let Some(base) = NonNull::new(self.base()) {
+            // SAFETY: R1. A kernel without huge pages refuses, and has none to refuse.
+            let _ = unsafe { sys::advise(base, self.len(), sys::PageAdvice::NoHugePage) };
+        }
+    }
+
+    /// Whether the page at an offset is resident; `false` if the kernel does not say.
+    pub(crate) fn is_resident(&self, offset: usize) -> bool {
+        let mut resident = [0];
+        let page = NonNull::new(self.base().wrapping_add(offset));
+        // SAFETY: the callers name a page of the region (R1).
+        page.is_some_and(|page| unsafe { sys::residency(page, page_size(), &mut resident) }.is_ok())
+            && resident[0] & 1 != 0
     }
 
     /// Gives the memory of a range back: the range stays committed and reads zero.

@@ -1,13 +1,10 @@
 //! The system calls of Linux, by `rustix`.
 
-use super::posix::keep_errno;
+use super::posix::{errno_location, keep_errno};
 use super::{Errno, PageAdvice};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-
-/// `MREMAP_DONTUNMAP`, which `rustix` names on one of its two backends only.
-const MREMAP_DONTUNMAP: MremapFlags = MremapFlags::from_bits_retain(4);
 
 fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
     keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
@@ -25,17 +22,31 @@ fn map_anonymous(hint: *mut u8, len: usize, prot: ProtFlags, flags: MapFlags) ->
 
 /// Maps `len` bytes at an address that is a multiple of `align`, a power of two of at least a page.
 fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
+    let page = crate::page::page_size();
+    if align <= page {
+        return map_anonymous(null_mut(), len, prot, flags);
+    }
+    // Pages are populated when it is known where they stay, and how many.
+    let populate = flags.contains(MapFlags::POPULATE);
+    let flags = flags.difference(MapFlags::POPULATE);
+    let filled = |base: NonNull<u8>| {
+        if populate {
+            // SAFETY: mapped by the caller just now. MAP_POPULATE is best effort too: mmap(2) does not fail when it cannot
+            // fault a page in.
+            let _ = unsafe { advise(base, len, PageAdvice::PopulateWrite) };
+        }
+        base
+    };
     let base = map_anonymous(null_mut(), len, prot, flags)?;
     if base.addr().get() & (align - 1) == 0 {
-        return Ok(base);
+        return Ok(filled(base));
     }
     // Not aligned by luck: map as much as holds an aligned range wherever it lands, and unmap what lies around it.
     // SAFETY: mapped just above; nothing else knows of it.
     unsafe { unmap(base, len) }?;
-    let slack = align - crate::page::page_size();
+    let slack = align - page;
     let wide = len.checked_add(slack).ok_or(libc::ENOMEM)?;
-    // Populating waits until the surplus is gone.
-    let base = map_anonymous(null_mut(), wide, prot, flags.difference(MapFlags::POPULATE))?;
+    let base = map_anonymous(null_mut(), wide, prot, flags)?;
     let head = base.addr().get().wrapping_neg() & (align - 1);
     // SAFETY: `head <= slack`, so `head + len` lies within the range just mapped, and so do the two surplus ends that are
     // unmapped; nothing else knows of them. A failed unmap leaves untouched pages mapped, which costs addresses only.
@@ -47,11 +58,7 @@ fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Re
         if slack > head {
             let _ = unmap(aligned.add(len), slack - head);
         }
-        if flags.contains(MapFlags::POPULATE) {
-            // MAP_POPULATE is best effort too: mmap(2) does not fail when it cannot fault a page in.
-            let _ = advise(aligned, len, PageAdvice::PopulateWrite);
-        }
-        Ok(aligned)
+        Ok(filled(aligned))
     }
 }
 
@@ -109,36 +116,24 @@ pub(crate) unsafe fn remap(
     call(|| unsafe { rustix::mm::mremap(base.as_ptr().cast(), len, new_len, flags) }).and_then(non_null)
 }
 
-/// Moves a mapping to `target`, replacing what is mapped there, and resizes it to `new_len`.
+/// Moves the pages of a range to a free one, at `hint` if that is free, and returns where; the old range stays mapped and
+/// reads zero.
+///
+/// Nothing is ever replaced at the target. `MREMAP_FIXED` would, and what it unmaps there stays unmapped if it fails.
 ///
 /// # Safety
-/// Both `base..base + len` and `target..target + new_len` are the caller's, mapped by this room, and do not overlap; no
-/// reference into either is used again.
-pub(crate) unsafe fn move_mapping(
-    base: NonNull<u8>,
-    len: usize,
-    target: NonNull<u8>,
-    new_len: usize,
-) -> Result<(), Errno> {
-    // SAFETY: the caller's contract.
-    call(|| unsafe {
-        let (old, new) = (base.as_ptr().cast(), target.as_ptr().cast());
-        rustix::mm::mremap_fixed(old, len, new_len, MremapFlags::MAYMOVE, new)
+/// The range is the caller's, mapped by this room, and no reference into it is used again.
+pub(crate) unsafe fn move_pages(base: NonNull<u8>, len: usize, hint: NonNull<u8>) -> Result<NonNull<u8>, Errno> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    keep_errno(|| {
+        // SAFETY: the caller's contract. The C library's wrapper may drop the hint, so the call is made without it.
+        let moved = unsafe { libc::syscall(libc::SYS_mremap, base.as_ptr(), len, len, flags, hint.as_ptr()) };
+        match usize::try_from(moved) {
+            Ok(address) => NonNull::new(base.as_ptr().with_addr(address)).ok_or(libc::ENOMEM),
+            // SAFETY: reading this thread's errno, which the failed call has set.
+            Err(_) => Err(unsafe { *errno_location() }),
+        }
     })
-    .map(drop)
-}
-
-/// Moves the pages of a range to `target`, replacing what is mapped there; the old range stays mapped and reads zero.
-///
-/// # Safety
-/// As for [`move_mapping`], with `new_len` equal to `len`.
-pub(crate) unsafe fn move_pages(base: NonNull<u8>, len: usize, target: NonNull<u8>) -> Result<(), Errno> {
-    // SAFETY: the caller's contract.
-    call(|| unsafe {
-        let (old, new) = (base.as_ptr().cast(), target.as_ptr().cast());
-        rustix::mm::mremap_fixed(old, len, len, MremapFlags::MAYMOVE | MREMAP_DONTUNMAP, new)
-    })
-    .map(drop)
 }
 
 /// Advises the kernel about a range.
@@ -169,22 +164,40 @@ pub(crate) unsafe fn residency(base: NonNull<u8>, len: usize, resident: &mut [u8
         match unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()) } {
             0 => Ok(()),
             // SAFETY: reading this thread's errno, which the failed call has set.
-            _ => Err(unsafe { *libc::__errno_location() }),
+            _ => Err(unsafe { *errno_location() }),
         }
     })
 }
 
-/// Whether a page may have been swapped out: `true` if the system cannot tell.
-pub(crate) fn may_swap() -> bool {
-    let mut info = core::mem::MaybeUninit::<libc::sysinfo>::zeroed();
-    // SAFETY: `info` is live and the kernel fills it; zero is a value of every field.
-    keep_errno(|| unsafe { libc::sysinfo(info.as_mut_ptr()) != 0 || info.assume_init().totalswap != 0 })
-}
-
 /// The soft limit on the size of the address space (`RLIMIT_AS`), if one is set.
 pub(crate) fn address_space_limit() -> Option<usize> {
-    let limit = keep_errno(|| rustix::process::getrlimit(rustix::process::Resource::As));
+    soft_limit(rustix::process::Resource::As)
+}
+
+fn soft_limit(resource: rustix::process::Resource) -> Option<usize> {
+    let limit = keep_errno(|| rustix::process::getrlimit(resource));
     limit.current.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// Whether writable memory counts against a limit although it is not touched: `RLIMIT_DATA`, or strict overcommit
+/// ([`proc_sys_vm(5)`](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html)).
+pub(crate) fn untouched_memory_counts() -> bool {
+    soft_limit(rustix::process::Resource::Data).is_some() || overcommit_is_strict()
+}
+
+fn overcommit_is_strict() -> bool {
+    let mut mode = [0_u8; 1];
+    keep_errno(|| {
+        // SAFETY: a C string and a live buffer of one byte; the descriptor is closed where it was opened.
+        unsafe {
+            let file = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            if file >= 0 {
+                libc::read(file, mode.as_mut_ptr().cast(), 1);
+                libc::close(file);
+            }
+        }
+    });
+    mode == *b"2"
 }
 
 /// Sleeps until woken, if `word` still is `expected`; may return early.

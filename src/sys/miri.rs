@@ -72,28 +72,11 @@ pub(crate) unsafe fn remap(
     Ok(new)
 }
 
-/// Copies into the target and frees the source.
-///
-/// # Safety
-/// Both are whole blocks from [`map`] or [`reserve`]; the source is not used again.
-pub(crate) unsafe fn move_mapping(
-    base: NonNull<u8>,
-    len: usize,
-    target: NonNull<u8>,
-    new_len: usize,
-) -> Result<(), Errno> {
-    // SAFETY: the caller's contract.
-    unsafe {
-        core::ptr::copy_nonoverlapping(base.as_ptr(), target.as_ptr(), len.min(new_len));
-        unmap(base, len)
-    }
-}
-
 /// Refused: the callers copy.
 ///
 /// # Safety
 /// None.
-pub(crate) unsafe fn move_pages(_base: NonNull<u8>, _len: usize, _target: NonNull<u8>) -> Result<(), Errno> {
+pub(crate) unsafe fn move_pages(_base: NonNull<u8>, _len: usize, _hint: NonNull<u8>) -> Result<NonNull<u8>, Errno> {
     Err(libc::EINVAL)
 }
 
@@ -118,14 +101,14 @@ pub(crate) unsafe fn residency(_base: NonNull<u8>, _len: usize, resident: &mut [
     Ok(())
 }
 
-/// Nothing is ever swapped out.
-pub(crate) fn may_swap() -> bool {
-    false
-}
-
 /// No limit.
 pub(crate) fn address_space_limit() -> Option<usize> {
     None
+}
+
+/// It does not.
+pub(crate) fn untouched_memory_counts() -> bool {
+    false
 }
 
 /// Returns early, which the contract allows.

@@ -4,7 +4,8 @@
 //! names. What every platform file promises:
 //!
 //! * no function allocates, panics, takes a lock of the standard library, or leaves `errno` changed;
-//! * a failure is the `errno` as an [`Errno`], and the failed call has changed nothing;
+//! * a failure is the `errno` as an [`Errno`], and a failed call has changed nothing, but for [`advise`], which may have
+//!   done the first part of a range;
 //! * lengths and addresses are passed on as they are: the callers, all in `map` and `heap`, have checked them.
 
 mod posix;
@@ -19,12 +20,15 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    address_space_limit, advise, futex_wait, futex_wake, map, may_swap, move_mapping, move_pages, protect_read_write,
-    remap, reserve, residency, unmap, unmap_tail, write_stderr,
+    address_space_limit, advise, futex_wait, futex_wake, map, move_pages, protect_read_write, remap, reserve,
+    residency, unmap, unmap_tail, untouched_memory_counts, write_stderr,
 };
 pub(crate) use posix::{ExitKey, abort, at_fork, coarse_milliseconds, error_text, page_size};
 
 pub(crate) use shadow::{poison, unpoison};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("mapalloc reserves more addresses than a 32-bit system has");
 
 /// The error number of a failed call.
 pub(crate) type Errno = i32;

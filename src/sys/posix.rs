@@ -56,7 +56,8 @@ pub(crate) fn at_fork(
     }
 }
 
-/// A thread-specific value whose destructor runs when a thread ends, after the destructors of `thread_local!` values.
+/// A thread-specific value whose destructor runs when a thread ends: on glibc, after the destructors of `thread_local!`
+/// values.
 ///
 /// Threads that Rust did not start are covered too, which a `thread_local!` with a destructor cannot promise.
 #[derive(Clone, Copy)]
@@ -108,7 +109,8 @@ pub(super) fn keep_errno<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-fn errno_location() -> *mut c_int {
+/// Where this thread's `errno` is.
+pub(super) fn errno_location() -> *mut c_int {
     #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "hurd"))]
     // SAFETY: no preconditions.
     return unsafe { libc::__errno_location() };
