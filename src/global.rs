@@ -278,3 +278,13 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_what_new_makes() {
+        assert_eq!(PageAlloc::<System>::default().small_limit, PageAlloc::new().small_limit);
+    }
+}

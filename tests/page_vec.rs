@@ -475,7 +475,7 @@ fn child_with_little_address_space() {
     let mut vec = PageVec::<u8>::with_capacity(100 * MIB);
     vec.extend_from_slice(b"kept");
     let size = procfs::process::Process::myself().unwrap().statm().unwrap().size * procfs::page_size();
-    let limit = libc::rlimit { rlim_cur: size + 150 * MIB as u64, rlim_max: libc::RLIM_INFINITY };
+    let limit = libc::rlimit { rlim_cur: size + 60 * MIB as u64, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the limit is live for the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
     // Twice as much is refused, what is needed is not.

@@ -81,14 +81,10 @@ impl Growth {
     /// Reserves the slots, as many as the address space has room for; once, before any other use. Without any, blocks grow
     /// elsewhere.
     pub(super) fn reserve(&self) {
-        // A slot's addresses must be free of charge.
-        let limit = if sys::untouched_memory_counts() {
-            0
-        } else {
-            sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16)
-        };
+        let limit = sys::address_space_limit().map_or(usize::MAX, |limit| limit / 16);
         let mut count = MAX_SLOTS.min(limit / SLOT);
-        if count == 0 || self.states.reserve(count, count).is_err() {
+        // A slot's untouched pages must be free of charge.
+        if count == 0 || sys::overcommit_is_strict() || self.states.reserve(count, count).is_err() {
             return;
         }
         while count > 0 && self.region.reserve(count * SLOT, SLOT).is_err() {
@@ -132,7 +128,8 @@ impl Growth {
             slot
         } else {
             let slot = slots.fresh;
-            if slot == slots.capacity {
+            // A limit on untouched memory may have been set since the start.
+            if slot == slots.capacity || sys::data_is_limited() {
                 return None;
             }
             self.states.commit(slot + 1).ok()?;

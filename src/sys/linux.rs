@@ -179,13 +179,14 @@ fn soft_limit(resource: rustix::process::Resource) -> Option<usize> {
     limit.current.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-/// Whether writable memory counts against a limit although it is not touched: `RLIMIT_DATA`, or strict overcommit
-/// ([`proc_sys_vm(5)`](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html)).
-pub(crate) fn untouched_memory_counts() -> bool {
-    soft_limit(rustix::process::Resource::Data).is_some() || overcommit_is_strict()
+/// Whether there is a soft limit on writable memory, touched or not (`RLIMIT_DATA`).
+pub(crate) fn data_is_limited() -> bool {
+    soft_limit(rustix::process::Resource::Data).is_some()
 }
 
-fn overcommit_is_strict() -> bool {
+/// Whether the system charges writable memory that is not touched, mode 2 of `overcommit_memory` in
+/// [`proc_sys_vm(5)`](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html).
+pub(crate) fn overcommit_is_strict() -> bool {
     let mut mode = [0_u8; 1];
     keep_errno(|| {
         // SAFETY: a C string and a live buffer of one byte; the descriptor is closed where it was opened.

@@ -106,8 +106,13 @@ pub(crate) fn address_space_limit() -> Option<usize> {
     None
 }
 
+/// There is none.
+pub(crate) fn data_is_limited() -> bool {
+    false
+}
+
 /// It does not.
-pub(crate) fn untouched_memory_counts() -> bool {
+pub(crate) fn overcommit_is_strict() -> bool {
     false
 }
 

@@ -5,6 +5,8 @@ use super::child::{in_child, in_child_within};
 use super::model::{Block, KIB, MIB};
 use std::alloc::{Layout, alloc, alloc_zeroed};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 #[test]
 fn absurd_sizes_are_null() {
@@ -111,4 +113,46 @@ fn address_space_limit() -> usize {
     // SAFETY: the pointer is to a whole `rlimit` that the call fills in.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) }, 0);
     limit.rlim_cur as usize
+}
+
+/// `RLIMIT_DATA` counts writable memory that nobody has touched: growth must do without addresses held in stock, and must
+/// not disturb what other threads map meanwhile.
+#[test]
+#[cfg(target_os = "linux")]
+fn growth_goes_on_under_a_limit_on_data() {
+    in_child(concat!(module_path!(), "::growth_goes_on_under_a_limit_on_data"), || {
+        let mut grown: Vec<Vec<u8>> = Vec::with_capacity(1000);
+        limit_data(512 * MIB);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let neighbour = scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    let mut pages = mapalloc::map::Mapping::new(256 * KIB).expect("a small mapping");
+                    pages.fill(9);
+                    assert!(pages.iter().all(|&byte| byte == 9), "another thread's pages are gone");
+                }
+            });
+            for round in 0..200_usize {
+                let mut bytes = vec![round as u8; 100 * KIB];
+                bytes.resize(200 * KIB, 1);
+                bytes.truncate(100 * KIB);
+                grown.push(bytes);
+                // Past a slot, and past the limit.
+                let mut large = vec![3_u8; 15 * MIB];
+                large.extend_from_slice(&[4; 4 * MIB]);
+                assert!(large.try_reserve_exact(600 * MIB).is_err());
+                assert_eq!((large[0], large[15 * MIB]), (3, 4));
+            }
+            done.store(true, Relaxed);
+            neighbour.join().expect("no panic");
+        });
+        assert!(grown.iter().enumerate().all(|(n, bytes)| bytes.iter().all(|&byte| byte == n as u8)));
+    });
+}
+
+#[cfg(target_os = "linux")]
+fn limit_data(bytes: usize) {
+    let limit = libc::rlimit { rlim_cur: bytes as libc::rlim_t, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a whole `rlimit` that the call only reads.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
 }

@@ -138,3 +138,18 @@ fn purge_gives_back_what_is_free() {
         exercise(4, &mut held);
     });
 }
+
+#[test]
+fn what_is_freed_stays_within_the_budget() {
+    in_child(concat!(module_path!(), "::what_is_freed_stays_within_the_budget"), || {
+        // A route each: slabs, runs that a thread keeps for itself, longer ones, large.
+        for size in [8 * KIB, 48 * KIB, 512 * KIB, 2 * MIB, 6 * MIB] {
+            let blocks: Vec<Vec<u8>> = (0..128 * MIB / size).map(|_| vec![1; size]).collect();
+            drop(blocks);
+            let free = crate::GLOBAL.stats().free_resident_bytes;
+            assert!(free <= 9 * MIB, "{size} bytes each: {} KiB stay", free / KIB);
+            // So that the next round does not find what this one has given back within the time of regret.
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+}
