@@ -5,30 +5,27 @@
 //! instant, with no lock held, is lost to the child: a magazine, or a run or a mapping that was being given back.
 
 use super::HEAP;
+use super::lock::RawLock;
+
+/// Calls `each` with every lock of the engine, in their order.
+fn every_lock(each: &mut dyn FnMut(&RawLock)) {
+    each(HEAP.setting_up.raw());
+    each(HEAP.uncached.raw());
+    HEAP.threads.locks(each);
+    HEAP.depot.locks(each);
+    HEAP.slabs.locks(each);
+    HEAP.runs.locks(each);
+    HEAP.large.locks(each);
+    HEAP.growth.locks(each);
+}
 
 unsafe extern "C" fn prepare() {
-    HEAP.setting_up.acquire();
-    HEAP.uncached.acquire();
-    HEAP.threads.acquire();
-    HEAP.depot.acquire();
-    HEAP.slabs.acquire();
-    HEAP.runs.acquire();
-    HEAP.large.acquire();
-    HEAP.growth.acquire();
+    every_lock(&mut RawLock::acquire);
 }
 
 unsafe extern "C" fn parent() {
     // SAFETY: `prepare` took all of them on this thread.
-    unsafe {
-        HEAP.growth.release();
-        HEAP.large.release();
-        HEAP.runs.release();
-        HEAP.slabs.release_locks();
-        HEAP.depot.release();
-        HEAP.threads.release();
-        HEAP.uncached.release();
-        HEAP.setting_up.release();
-    }
+    every_lock(&mut |lock| unsafe { lock.release() });
 }
 
 unsafe extern "C" fn child() {

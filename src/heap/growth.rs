@@ -9,7 +9,7 @@
 //! * **W1** slots below `fresh` are committed; each is used by one block or in the list of free ones.
 //! * **W2** bytes of a slot from `high` on read zero and hold no memory; the owner of a used slot alone changes its `high`.
 
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use super::misuse;
 use super::table::{Table, ZeroInit};
 use crate::error::Result;
@@ -283,17 +283,8 @@ impl Growth {
         self.states.bytes()
     }
 
-    /// Takes the lock for `fork`.
-    pub(super) fn acquire(&self) {
-        self.slots.acquire();
-    }
-
-    /// Releases the lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took it.
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.slots.release() }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        each(self.slots.raw());
     }
 }

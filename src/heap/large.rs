@@ -10,7 +10,7 @@
 //! * **L2** the table has room for as many more entries as were promised.
 
 use super::extent::{ByAddress, Extent};
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use super::misuse;
 use crate::map::{MapOptions, Mapping, zero_pages};
 use crate::page::{DENSE_HUGE_MIN, HUGE_UNIT, page_size, round_up};
@@ -309,17 +309,8 @@ impl Large {
         }
     }
 
-    /// Takes the lock for `fork`.
-    pub(super) fn acquire(&self) {
-        self.state.acquire();
-    }
-
-    /// Releases the lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took it.
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.state.release() }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        each(self.state.raw());
     }
 }

@@ -21,28 +21,13 @@ const CONTENDED: u32 = 2;
 /// How often a waiter looks again before it sleeps: about the length of one critical section.
 const SPINS: u32 = 64;
 
-/// A value and the lock that guards it.
-pub(super) struct Mutex<T> {
+/// The lock alone.
+pub(super) struct RawLock {
     word: AtomicU32,
-    value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives the value to one thread at a time, so sharing the mutex only sends the value between threads.
-unsafe impl<T: Send> Sync for Mutex<T> {}
-
-impl<T> Mutex<T> {
-    pub(super) const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
-    }
-
+impl RawLock {
     /// Waits for the lock and takes it.
-    #[inline]
-    pub(super) fn lock(&self) -> Guard<'_, T> {
-        self.acquire();
-        Guard { mutex: self }
-    }
-
-    /// Takes the lock without a guard: for `fork`, where taking and releasing lie in different functions.
     #[inline]
     pub(super) fn acquire(&self) {
         if self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
@@ -63,15 +48,42 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Releases a lock that [`acquire`](Self::acquire) took.
+    /// Releases the lock.
     ///
     /// # Safety
-    /// The lock is held on behalf of the caller, and no [`Guard`] of it is alive.
+    /// It is held on behalf of the caller, and no [`Guard`] of it is alive.
     #[inline]
     pub(super) unsafe fn release(&self) {
         if self.word.swap(FREE, Release) == CONTENDED {
             sys::futex_wake(&self.word);
         }
+    }
+}
+
+/// A value and the lock that guards it.
+pub(super) struct Mutex<T> {
+    lock: RawLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives the value to one thread at a time, so sharing the mutex only sends the value between threads.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for the lock and takes it.
+    #[inline]
+    pub(super) fn lock(&self) -> Guard<'_, T> {
+        self.lock.acquire();
+        Guard { mutex: self }
+    }
+
+    /// The lock alone: for `fork`, where taking and releasing lie in different functions.
+    pub(super) fn raw(&self) -> &RawLock {
+        &self.lock
     }
 }
 
@@ -102,7 +114,7 @@ impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: this guard took the lock and ends here.
-        unsafe { self.mutex.release() }
+        unsafe { self.mutex.lock.release() }
     }
 }
 

@@ -8,7 +8,7 @@
 //!   the bin's `top` says how many there are instead.
 
 use super::class::{CLASSES, size_of_class};
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use super::table::{Table, ZeroInit};
 use crate::error::Result;
 use core::cell::UnsafeCell;
@@ -215,18 +215,9 @@ impl Depot {
         self.table.bytes()
     }
 
-    /// Takes the lock for `fork`; the stacks need none.
-    pub(super) fn acquire(&self) {
-        self.made.acquire();
-    }
-
-    /// Releases the lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took it.
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.made.release() }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        each(self.made.raw());
     }
 }
 

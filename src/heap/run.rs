@@ -16,7 +16,7 @@
 //! * **U5** the start and the length of every run are multiples of the page size.
 
 use super::arena::{Arenas, Extension, Tag, UNIT, UnitId};
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -407,18 +407,9 @@ impl Runs {
         self.pools.lock().used
     }
 
-    /// Takes the lock for `fork`.
-    pub(super) fn acquire(&self) {
-        self.pools.acquire();
-    }
-
-    /// Releases the lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took it.
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.pools.release() }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        each(self.pools.raw());
     }
 }
 

@@ -12,7 +12,7 @@
 
 use super::arena::{Arenas, BITMAP_BYTES, UNIT, UNITS_PER_SLAB, UnitId};
 use super::class::{CLASSES, SLAB_UNIT, object_at, size_of_class, slab_bytes};
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use super::misuse;
 use super::order::{AddressOrder, Links};
 use super::run::Runs;
@@ -276,19 +276,8 @@ impl Slabs {
         (guard.out, guard.slabs)
     }
 
-    /// Takes every lock for `fork`.
-    pub(super) fn acquire(&self) {
-        self.classes.iter().for_each(Mutex::acquire);
-    }
-
-    /// Releases every lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took them.
-    pub(super) unsafe fn release_locks(&self) {
-        for class in &self.classes {
-            // SAFETY: the caller's contract.
-            unsafe { class.release() }
-        }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        self.classes.iter().for_each(|class| each(class.raw()));
     }
 }

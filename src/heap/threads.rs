@@ -6,7 +6,7 @@
 //! * **H2** a cache is owned by one thread, or it is in the list of free ones.
 
 use super::cache::{self, ThreadCache};
-use super::lock::Mutex;
+use super::lock::{Mutex, RawLock};
 use super::table::Table;
 use super::{Heap, misuse};
 use crate::error::{Error, Operation, Result};
@@ -121,18 +121,9 @@ impl Threads {
         self.table.bytes()
     }
 
-    /// Takes the lock for `fork`.
-    pub(super) fn acquire(&self) {
-        self.made.acquire();
-    }
-
-    /// Releases the lock after `fork`.
-    ///
-    /// # Safety
-    /// [`acquire`](Self::acquire) took it.
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.made.release() }
+    /// Calls `each` with every lock of this room, for `fork`.
+    pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
+        each(self.made.raw());
     }
 }
 
