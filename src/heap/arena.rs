@@ -10,15 +10,15 @@
 //!   alignment.
 
 use super::class::SLAB_UNIT;
-use super::slab::Slab;
-use super::table::{Table, ZeroInit};
+use super::descriptor::{BITMAP_BYTES, Slab, Tag};
+use super::table::Table;
 use crate::error::{Error, Operation, Result};
 use crate::map::Region;
 use crate::page::{HUGE_UNIT, page_size, round_down, round_up};
 use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicU32, AtomicUsize,
+    AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -71,18 +71,6 @@ impl UnitId {
     }
 }
 
-/// The boundary tag of a unit: meaningful at the first and the last unit of every run (see `run`).
-#[repr(C)]
-pub(super) struct Tag {
-    pub(super) units: AtomicU32,
-    pub(super) state: AtomicU32,
-    pub(super) next: AtomicU32,
-    pub(super) previous: AtomicU32,
-}
-
-// SAFETY: atomics only, for which zero is a value.
-unsafe impl ZeroInit for Tag {}
-
 struct Arena {
     data: Region,
     tags: Table<Tag>,
@@ -102,9 +90,6 @@ impl Arena {
         }
     }
 }
-
-/// Bytes of out-of-line bitmap for each slab unit: a bit for each object of the smallest class.
-pub(super) const BITMAP_BYTES: usize = SLAB_UNIT / 8 / 8;
 
 /// What came of extending an arena.
 pub(super) enum Extension {

@@ -19,6 +19,7 @@ mod arena;
 mod budget;
 mod cache;
 mod class;
+mod descriptor;
 mod extent;
 mod fork;
 mod growth;

@@ -8,15 +8,8 @@
 //! number is above its parent's; **O3** `previous` of a first child is its parent, of any other child its elder sibling.
 
 use super::arena::{Arenas, UnitId};
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// The links of a slab in its heap.
-#[repr(C)]
-pub(super) struct Links {
-    child: AtomicU32,
-    next: AtomicU32,
-    previous: AtomicU32,
-}
+use super::descriptor::Links;
+use core::sync::atomic::Ordering::Relaxed;
 
 const NONE: u32 = UnitId::NONE.0;
 

@@ -15,7 +15,8 @@
 //! * **U4** no two neighbours are free runs of the same state.
 //! * **U5** the start and the length of every run are multiples of the page size.
 
-use super::arena::{Arenas, Extension, Tag, UNIT, UnitId};
+use super::arena::{Arenas, Extension, UNIT, UnitId};
+use super::descriptor::Tag;
 use super::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use core::ptr::NonNull;

@@ -5,48 +5,24 @@
 //! addresses. A slab without live objects goes back to the runs at once.
 //!
 //! # Invariants, under the lock of the class
-//! * **S1** a slab starts at a multiple of 64 KiB; its first descriptor has the class, the others the distance to it.
+//! * **S1** a slab starts at a multiple of 64 KiB; all its descriptors have the class, and the distance to the first.
 //! * **S2** a bit of the bitmap is set if and only if that object is in the slab: neither live nor in a magazine.
 //! * **S3** `free` is the number of set bits; a slab is in the order of its class if and only if `free > 0`.
 //! * **S4** the descriptors of units that are in no slab have class 0 (classes are stored plus one).
 
-use super::arena::{Arenas, BITMAP_BYTES, UNIT, UNITS_PER_SLAB, UnitId};
+use super::arena::{Arenas, UNIT, UNITS_PER_SLAB, UnitId};
 use super::class::{CLASSES, SLAB_UNIT, object_at, size_of_class, slab_bytes};
+use super::descriptor::{BITMAP_BYTES, INLINE_WORDS};
 use super::lock::{Mutex, RawLock};
 use super::misuse;
-use super::order::{AddressOrder, Links};
+use super::order::AddressOrder;
 use super::run::Runs;
-use super::table::ZeroInit;
 use crate::page::{page_size, round_up};
 use crate::sys::poison;
 use core::sync::atomic::{
-    AtomicU8, AtomicU32, AtomicU64,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-
-/// Words of bitmap inside a descriptor: enough for classes of 256 bytes and more.
-const INLINE_WORDS: usize = 4;
-
-/// The descriptor of a slab unit.
-#[repr(C, align(64))]
-pub(super) struct Slab {
-    pub(super) links: Links,
-    free: AtomicU32,
-    /// No word before this one has a set bit.
-    first_word: AtomicU32,
-    /// The class plus one; 0 outside of slabs.
-    class: AtomicU8,
-    /// Slab units from the slab's first to this one.
-    distance: AtomicU8,
-    /// Whether whole free pages may be resident: set by a free, cleared by a purge.
-    resident: AtomicU8,
-    bits: [AtomicU64; INLINE_WORDS],
-}
-
-// SAFETY: atomics only, for which zero is a value.
-unsafe impl ZeroInit for Slab {}
-
-const _: () = assert!(size_of::<Slab>() == 64);
 
 /// The objects of a slab of a class.
 #[inline(always)]

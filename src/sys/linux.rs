@@ -22,7 +22,7 @@ fn map_anonymous(hint: *mut u8, len: usize, prot: ProtFlags, flags: MapFlags) ->
 
 /// Maps `len` bytes at an address that is a multiple of `align`, a power of two of at least a page.
 fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
-    let page = crate::page::page_size();
+    let page = super::page_size();
     if align <= page {
         return map_anonymous(null_mut(), len, prot, flags);
     }
@@ -158,7 +158,7 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
 /// # Safety
 /// The range is the caller's, mapped by this room, and whole pages; `resident` has a byte for each.
 pub(crate) unsafe fn residency(base: NonNull<u8>, len: usize, resident: &mut [u8]) -> Result<(), Errno> {
-    debug_assert_eq!(resident.len(), len / crate::page::page_size());
+    debug_assert_eq!(resident.len(), len / super::page_size());
     keep_errno(|| {
         // SAFETY: the caller's contract; the kernel writes one byte a page.
         match unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()) } {

@@ -63,7 +63,7 @@ pub(crate) unsafe fn remap(
     if !may_move {
         return Err(libc::ENOMEM);
     }
-    let new = map(new_len, crate::page::page_size(), false)?;
+    let new = map(new_len, super::page_size(), false)?;
     // SAFETY: both blocks are live, distinct and at least this long.
     unsafe {
         core::ptr::copy_nonoverlapping(base.as_ptr(), new.as_ptr(), len.min(new_len));
