@@ -59,8 +59,9 @@ pub(crate) struct FallbackCounts {
     allocations: AtomicUsize,
     frees: AtomicUsize,
     reallocations: AtomicUsize,
-    /// Bytes allocated less bytes freed: a wrapping share of the sum over all threads.
-    bytes: AtomicUsize,
+    /// Bytes allocated and bytes freed: two sums, so that neither waits for the other's last addition. Wrapping.
+    bytes_allocated: AtomicUsize,
+    bytes_freed: AtomicUsize,
 }
 
 impl FallbackCounts {
@@ -69,7 +70,8 @@ impl FallbackCounts {
             allocations: AtomicUsize::new(0),
             frees: AtomicUsize::new(0),
             reallocations: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            bytes_allocated: AtomicUsize::new(0),
+            bytes_freed: AtomicUsize::new(0),
         }
     }
 
@@ -82,28 +84,30 @@ impl FallbackCounts {
     #[inline(always)]
     pub(crate) fn allocated(&self, bytes: usize) {
         Self::add(&self.allocations, 1);
-        Self::add(&self.bytes, bytes);
+        Self::add(&self.bytes_allocated, bytes);
     }
 
     /// Counts a free.
     #[inline(always)]
     pub(crate) fn freed(&self, bytes: usize) {
         Self::add(&self.frees, 1);
-        Self::add(&self.bytes, bytes.wrapping_neg());
+        Self::add(&self.bytes_freed, bytes);
     }
 
     /// Counts a change of size.
     #[inline(always)]
     pub(crate) fn reallocated(&self, bytes: usize, new_bytes: usize) {
         Self::add(&self.reallocations, 1);
-        Self::add(&self.bytes, new_bytes.wrapping_sub(bytes));
+        Self::add(&self.bytes_allocated, new_bytes);
+        Self::add(&self.bytes_freed, bytes);
     }
 
     /// Adds these counts to a sum over threads.
     pub(super) fn add_to(&self, live: &mut RouteStats, calls: &mut u64) {
         let (allocations, frees) = (self.allocations.load(Relaxed), self.frees.load(Relaxed));
         live.live = live.live.wrapping_add(allocations.wrapping_sub(frees));
-        live.live_bytes = live.live_bytes.wrapping_add(self.bytes.load(Relaxed));
+        let bytes = self.bytes_allocated.load(Relaxed).wrapping_sub(self.bytes_freed.load(Relaxed));
+        live.live_bytes = live.live_bytes.wrapping_add(bytes);
         *calls += (allocations + frees + self.reallocations.load(Relaxed)) as u64;
     }
 }

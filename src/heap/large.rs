@@ -105,18 +105,23 @@ impl Large {
 
     /// A block from the cache; `None` if none fits.
     pub(super) fn take_cached(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
+        let end = round_up(size, page_size());
         let mut extent = {
             let mut state = self.state.lock();
             let extent = state.find_cached(size, align, zeroed)?;
             if !state.live.promise() {
                 return None;
             }
-            let extent = state.take_cached_at(extent)?;
+            let mut extent = state.take_cached_at(extent)?;
+            unpoison(extent.base.as_ptr(), extent.len);
+            if extent.high <= end && !zeroed {
+                extent.raise(size);
+                self.enter_locked(&mut state, extent, size);
+                return Some(extent.base);
+            }
             self.publish(&state);
             extent
         };
-        let end = round_up(size, page_size());
-        unpoison(extent.base.as_ptr(), extent.len);
         if extent.high > end {
             // Memory that the block does not ask for; if the kernel keeps it (locked pages), so does the block.
             let _ = extent.purge(end);
@@ -151,11 +156,14 @@ impl Large {
 
     /// Enters a block for which room was promised.
     fn enter(&self, extent: Extent, size: usize) {
-        let mut state = self.state.lock();
+        self.enter_locked(&mut self.state.lock(), extent, size);
+    }
+
+    fn enter_locked(&self, state: &mut State, extent: Extent, size: usize) {
         state.live.insert(extent);
         state.live_bytes += size;
         state.live_mapped += extent.len;
-        self.publish(&state);
+        self.publish(state);
     }
 
     /// Gives a promise up.

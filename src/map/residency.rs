@@ -16,7 +16,7 @@ const MIN_QUESTION: usize = 1 << 20;
 
 /// Pages that one question is about, and the first one, which finds out whether it is worth asking on.
 const PAGES: usize = 2048;
-const FIRST_PAGES: usize = 256;
+const FIRST_PAGES: usize = 64;
 
 /// The kernel is not called for more gaps than this in the pages of one question.
 const MAX_GAPS: usize = 64;
