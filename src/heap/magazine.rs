@@ -54,9 +54,9 @@ pub(super) fn capacity_of(class: usize) -> usize {
     usize::from(CAPACITIES[class])
 }
 
-/// How many full magazines of a class wait for a taker at most: about 256 KiB of objects.
+/// How many full magazines of a class wait for a taker at most: about 64 KiB of objects.
 pub(super) fn depot_limit(class: usize) -> usize {
-    (256 << 10) / (capacity_of(class) * size_of_class(class)) + 1
+    (64 << 10) / (capacity_of(class) * size_of_class(class)) + 1
 }
 
 /// A magazine.
