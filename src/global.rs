@@ -41,8 +41,9 @@ use std::alloc::System;
 /// * A child of `fork` can allocate and free, whatever other threads were doing.
 /// * `errno` is as it was before the call, unless the fallback heap changes it.
 /// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
-///   and up to 256 MiB more for a while where what was given back is soon asked for again. Each thread's magazines come on top: bounded by
-///   6 MiB if it has used every size class.
+///   and up to 256 MiB more for a while where what was given back is soon asked for again. What threads keep for themselves comes on top:
+///   at most 6 MiB each, if a thread has used every size class, and 8 MiB that they share. So do the pages that such
+///   objects hold in slabs that are empty but for them; [`purge`](Self::purge) gives those back.
 ///
 /// It must not be called from signal handlers, as no allocator may that the C library does not list as
 /// [async-signal-safe](https://man7.org/linux/man-pages/man7/signal-safety.7.html).

@@ -261,6 +261,12 @@ mod tests {
     }
 
     #[test]
+    fn the_depot_is_bounded_over_all_classes() {
+        let bytes = |class| depot_limit(class) * capacity_of(class) * size_of_class(class);
+        assert!((0..CLASSES).map(bytes).sum::<usize>() <= 8 << 20);
+    }
+
+    #[test]
     fn the_depot_is_bounded_per_class() {
         static DEPOT: Depot = Depot::new();
         DEPOT.reserve().unwrap();
