@@ -83,3 +83,8 @@ pub use global::PageAlloc;
 pub use page::page_size;
 pub use stats::{RouteStats, Stats};
 pub use vec::PageVec;
+
+// The README's examples are compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
