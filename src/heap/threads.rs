@@ -48,6 +48,21 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
     super::HEAP.retire(cache);
 }
 
+/// A library that is unloaded must leave no destructor behind, which would run in threads that end later. What the caches
+/// of those hold is lost with the engine. (The C library itself forgets the handlers for `fork`.)
+extern "C" fn on_unload() {
+    if let Some(key) = super::HEAP.threads.key.swap(0, Relaxed).checked_sub(1) {
+        ExitKey::from_raw(key).delete();
+    }
+}
+
+#[used]
+#[cfg(target_os = "linux")]
+// SAFETY: the section is an array of pointers to functions of this type, which the C library calls when the program ends
+// or the library that they are part of is unloaded.
+#[unsafe(link_section = ".fini_array")]
+static ON_UNLOAD: extern "C" fn() = on_unload;
+
 impl Threads {
     pub(super) const fn new() -> Self {
         Self {

@@ -49,14 +49,15 @@ fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Re
     let base = map_anonymous(null_mut(), wide, prot, flags)?;
     let head = base.addr().get().wrapping_neg() & (align - 1);
     // SAFETY: `head <= slack`, so `head + len` lies within the range just mapped, and so do the two surplus ends that are
-    // unmapped; nothing else knows of them. A failed unmap leaves untouched pages mapped, which costs addresses only.
+    // unmapped; nothing else knows of them.
     unsafe {
         let aligned = base.add(head);
-        if head > 0 {
-            let _ = unmap(base, head);
-        }
-        if slack > head {
-            let _ = unmap(aligned.add(len), slack - head);
+        let trimmed = if head > 0 { unmap(base, head) } else { Ok(()) }
+            .and_then(|()| if slack > head { unmap(aligned.add(len), slack - head) } else { Ok(()) });
+        if let Err(errno) = trimmed {
+            // At the limit of mappings, which a range with its surplus would keep the process at. The whole of it goes.
+            let _ = unmap(base, wide);
+            return Err(errno);
         }
         Ok(filled(aligned))
     }

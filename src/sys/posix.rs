@@ -84,9 +84,15 @@ impl ExitKey {
         self.0
     }
 
+    /// Deletes the key: no thread's value is destructed any more.
+    pub(crate) fn delete(self) {
+        // SAFETY: the key was made by pthread_key_create; later uses of its number are refused by the C library.
+        unsafe { libc::pthread_key_delete(self.0) };
+    }
+
     /// Sets the calling thread's value.
     pub(crate) fn set(self, value: *const c_void) -> Result<(), Errno> {
-        // SAFETY: the key was made by pthread_key_create and is never deleted.
+        // SAFETY: the number is a key's, or one that the C library refuses.
         match unsafe { libc::pthread_setspecific(self.0, value) } {
             0 => Ok(()),
             errno => Err(errno),
