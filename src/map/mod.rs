@@ -216,31 +216,38 @@ impl Mapping {
             self.set_range(self.base, len);
             return Ok(());
         }
+        let mut errno = libc::EFAULT;
         if len >= HUGE_UNIT || self.align() > page_size() {
             // SAFETY: M1, and `&mut self` excludes references into the range.
-            if let Ok(base) = unsafe { move_aligned(self.base, self.committed, len, self.preferred_align(len)) } {
-                // SAFETY: the old range (M1), whose pages have left it, and which this value covers no longer.
-                unsafe { discard(self.base, self.reserved) };
-                self.set_range(base, len);
-                return Ok(());
+            match unsafe { move_to_room(self.base, self.committed, len, self.align()) } {
+                Ok(base) => {
+                    // SAFETY: the old range (M1), whose pages have left it, and which this value covers no longer.
+                    unsafe { discard(self.base, self.reserved) };
+                    self.set_range(base, len);
+                    return Ok(());
+                }
+                Err(refusal) => errno = refusal,
             }
         }
         if whole && self.align() <= page_size() {
             // SAFETY: M1, and `&mut self` excludes references into the range.
-            if let Ok(base) = unsafe { sys::remap(self.base, self.committed, len, true) } {
-                self.set_range(base, len);
-                return Ok(());
+            match unsafe { sys::remap(self.base, self.committed, len, true) } {
+                Ok(base) => {
+                    self.set_range(base, len);
+                    return Ok(());
+                }
+                Err(refusal) => errno = refusal,
             }
+        }
+        if errno == libc::ENOMEM {
+            // Nor is there memory for a copy.
+            return Err(Error::os(Operation::Remap, len, errno));
         }
         // The pages lie in several areas (advice on a part does that), which cannot be moved as one.
         let mut target = self.options.map(len)?;
         target[..self.committed].copy_from_slice(self);
         *self = target;
         Ok(())
-    }
-
-    fn preferred_align(&self, len: usize) -> usize {
-        preferred_align(self.align(), len)
     }
 
     fn set_range(&mut self, base: NonNull<u8>, len: usize) {
@@ -259,7 +266,7 @@ impl Mapping {
         let room = whole_pages(Operation::Remap, room)?;
         let options = MapOptions::new();
         // SAFETY: the caller's contract.
-        let base = unsafe { move_aligned(source, len, room, preferred_align(options.alignment(), room)) }
+        let base = unsafe { move_to_room(source, len, room, options.alignment()) }
             .map_err(|errno| Error::os(Operation::Remap, room, errno))?;
         Ok(Self { base, committed: room, reserved: room, options })
     }
@@ -401,28 +408,35 @@ fn preferred_align(align: usize, len: usize) -> usize {
 ///
 /// # Safety
 /// `source..source + len` is whole pages, readable and writable, mapped by this room; no reference into it is used again;
-/// and `0 < len <= room`, also whole pages.
-unsafe fn move_aligned(source: NonNull<u8>, len: usize, room: usize, align: usize) -> Result<NonNull<u8>, Errno> {
-    // A place where the room fits. It is let go and named as a hint: if another thread's mapping gets there first, the
-    // kernel finds another place.
-    let hint = sys::reserve(room, align)?;
-    // SAFETY: reserved just now; nothing refers to it. The caller's contract for the source.
+/// and `0 < len < room`, also whole pages, or `len == room`.
+unsafe fn move_to_room(source: NonNull<u8>, len: usize, room: usize, align: usize) -> Result<NonNull<u8>, Errno> {
+    let preferred = preferred_align(align, room);
+    // A place where the room fits, usable and so charged: if the system refuses so much, it does so before anything has
+    // moved. It is let go and named as a hint: if another thread's mapping gets there first, the kernel finds another place.
+    let hint = sys::map(room, preferred, false)?;
+    // SAFETY: mapped just now; nothing refers to it. The caller's contract for the source.
     let moved = unsafe {
         sys::unmap(hint, room)?;
         sys::move_pages(source, len, hint)?
     };
-    let aligned = moved.addr().get() & (align - 1) == 0;
-    // SAFETY: the pages are at `moved`, one area of `len` bytes, which only this call knows of.
-    if aligned && (len == room || unsafe { sys::remap(moved, len, room, false) }.is_ok()) {
+    let is_at = |align: usize| moved.addr().get() & (align - 1) == 0;
+    if len == room && is_at(align) {
         return Ok(moved);
     }
-    // The place was lost. The source is mapped, reads zero, and is the caller's: put the contents back.
-    // SAFETY: both ranges are `len` bytes, and distinct; the moved pages are this call's.
+    // SAFETY: the pages are at `moved`, one area of `len` bytes, which only this call knows of; the source is mapped, reads
+    // zero, and is the caller's.
     unsafe {
-        core::ptr::copy_nonoverlapping(moved.as_ptr(), source.as_ptr(), len);
-        discard(moved, len);
+        let mut widened = if is_at(preferred) { sys::remap(moved, len, room, false) } else { Err(libc::EFAULT) };
+        if widened.is_err() && align <= page_size() {
+            widened = sys::remap(moved, len, room, true);
+        }
+        widened.map_err(|_| {
+            // The place was lost to another thread, which says nothing of the memory that there is.
+            core::ptr::copy_nonoverlapping(moved.as_ptr(), source.as_ptr(), len);
+            discard(moved, len);
+            libc::EAGAIN
+        })
     }
-    Err(libc::EAGAIN)
 }
 
 /// Unmaps a range for good. At the kernel's limit of mappings, where a split is refused, the memory goes back all the same

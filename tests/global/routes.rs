@@ -1,7 +1,7 @@
 //! Reallocation from every route to every other, the errno, and the layouts that are easily forgotten.
 
 use super::model::{Block, KIB, LARGEST, MIB, Random};
-use std::alloc::Layout;
+use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
 use std::hint::black_box;
 
 const SIZES: [usize; 18] = [
@@ -112,5 +112,35 @@ fn errno_is_preserved() {
             [after_alloc, after_realloc, errno().read()]
         };
         assert_eq!(found, [MARK; 3], "{layout:?}, then {size} bytes");
+    }
+}
+
+/// A room that the system refuses must be found out before any page is moved: neither time nor memory may go into copies.
+#[test]
+fn a_large_sparse_block_grows_without_becoming_resident() {
+    const GIB: usize = 1 << 30;
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
+        statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("pages") * mapalloc::page_size()
+    };
+    let layout = |size| Layout::from_size_align(size, 8).expect("a layout");
+    // SAFETY: sizes are not zero, blocks are used within them and freed once, with their layout.
+    unsafe {
+        let block = alloc_zeroed(layout(GIB));
+        assert!(!block.is_null());
+        block.add(GIB - 1).write(7);
+        let before = resident();
+        let (mut block, mut size) = (block, GIB);
+        // Up to what no machine has: the last ones are refused, and leave the block as it is.
+        for new_size in [3 * GIB, 7 * GIB, 1 << 44, 1 << 46] {
+            let grown = realloc(block, layout(size), new_size);
+            if !grown.is_null() {
+                (block, size) = (grown, new_size);
+            }
+            assert_eq!(block.add(GIB - 1).read(), 7, "{new_size} bytes");
+        }
+        let after = resident();
+        assert!(after < before + (256 << 20), "{before} bytes were resident, now {after}");
+        dealloc(block, layout(size));
     }
 }
