@@ -372,3 +372,25 @@ fn safe_zeroed_values_by_bytemuck_whatever_else_is_on() {
     assert!(PageBox::<[Known]>::try_zeroed_slice_bytemuck(usize::MAX).is_err());
     assert_eq!(PageVec::<Known>::try_zeroed_bytemuck(5).unwrap()[4].0, 0);
 }
+
+#[test]
+fn conversions_are_those_of_a_box() {
+    use std::borrow::Cow;
+    use std::os::fd::{AsFd, AsRawFd};
+    let slice: PageBox<[u16]> = vec![1, 2, 3].into();
+    assert_eq!(*slice, [1, 2, 3]);
+    assert_eq!(*PageBox::<[u16]>::from(Cow::Borrowed(&[4, 5][..])), [4, 5]);
+    assert_eq!(*PageBox::<[u16]>::from(Cow::<[u16]>::Owned(vec![6])), [6]);
+    assert_eq!(*PageBox::<[u16; 3]>::try_from(PageVec::from([7, 8, 9])).unwrap(), [7, 8, 9]);
+    assert_eq!(PageBox::<[u16; 2]>::try_from(PageVec::from([7, 8, 9])).unwrap_err(), [7, 8, 9]);
+    let mut text = String::from("käse");
+    assert_eq!(&*PageBox::<str>::from(text.as_mut_str()), "käse");
+    assert_eq!(&*PageBox::<str>::from(Cow::Borrowed("brot")), "brot");
+    assert_eq!(String::from(PageBox::<str>::from(text)), "käse");
+    assert_eq!(&*"abc".chars().rev().collect::<PageBox<str>>(), "cba");
+    assert_eq!(&*["a", "b"].into_iter().collect::<PageBox<str>>(), "ab");
+    assert_eq!(&*[String::from("x")].into_iter().collect::<PageBox<str>>(), "x");
+    assert!(PageBox::<str>::from(String::new()).is_empty());
+    let input = PageBox::new(std::io::stdin());
+    assert_eq!(input.as_raw_fd(), input.as_fd().as_raw_fd());
+}

@@ -9,6 +9,7 @@ use core::iter::FusedIterator;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 impl<H: ?Sized + Hasher> Hasher for PageBox<H> {
     fn finish(&self) -> u64 {
@@ -227,5 +228,17 @@ impl<B: ?Sized + BufRead> BufRead for PageBox<B> {
 
     fn read_line(&mut self, buffer: &mut String) -> io::Result<usize> {
         (**self).read_line(buffer)
+    }
+}
+
+impl<T: ?Sized + AsFd> AsFd for PageBox<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        (**self).as_fd()
+    }
+}
+
+impl<T: ?Sized + AsRawFd> AsRawFd for PageBox<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        (**self).as_raw_fd()
     }
 }

@@ -8,6 +8,7 @@
 //! * **X2** `value` points to an initialised value, which belongs to the box.
 
 mod auto;
+mod convert;
 mod forward;
 mod traits;
 
@@ -48,6 +49,7 @@ use core::ptr::{self, NonNull};
 /// * Be called: the `Fn` traits cannot be implemented outside the standard library. Call `(*b)(…)`.
 /// * Tell the drop checker that its drop does not look at the value: a `PageBox` cannot hold references to something that
 ///   is dropped before it.
+/// * Be made of any error by `?`: a `PageBox<dyn Error>` is an [`Error`](core::error::Error) itself, which rules that out.
 /// * Turn into a box of a trait object by itself. [`into_raw`](Self::into_raw) and [`from_raw`](Self::from_raw) do it,
 ///   because a pointer turns into a pointer to a trait object:
 ///

@@ -1,4 +1,4 @@
-//! The standard library's traits for values in a `PageBox`: views, clones, comparisons, formatting, conversions.
+//! The standard library's traits for values in a `PageBox`: views, clones, comparisons, formatting, iteration.
 
 use super::PageBox;
 use crate::vec::{IntoIter, PageVec};
@@ -7,7 +7,6 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Deref, DerefMut};
-use core::pin::Pin;
 use core::slice;
 
 impl<T: ?Sized> Deref for PageBox<T> {
@@ -155,78 +154,6 @@ impl<T: ?Sized + Ord> Ord for PageBox<T> {
 impl<T: ?Sized + Hash> Hash for PageBox<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
-    }
-}
-
-impl<T> From<T> for PageBox<T> {
-    #[track_caller]
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-impl<T: ?Sized> From<PageBox<T>> for Pin<PageBox<T>> {
-    fn from(boxed: PageBox<T>) -> Self {
-        PageBox::into_pin(boxed)
-    }
-}
-
-impl<T: Clone> From<&[T]> for PageBox<[T]> {
-    #[track_caller]
-    fn from(elements: &[T]) -> Self {
-        PageVec::from(elements).into_boxed_slice()
-    }
-}
-
-impl<T: Clone> From<&mut [T]> for PageBox<[T]> {
-    #[track_caller]
-    fn from(elements: &mut [T]) -> Self {
-        Self::from(&*elements)
-    }
-}
-
-impl<T, const N: usize> From<[T; N]> for PageBox<[T]> {
-    #[track_caller]
-    fn from(elements: [T; N]) -> Self {
-        let raw: *mut [T] = PageBox::<[T; N]>::into_raw(PageBox::new(elements));
-        // SAFETY: the slice is the array: the same elements, so the same size and alignment.
-        unsafe { Self::from_raw(raw) }
-    }
-}
-
-impl<T, const N: usize> TryFrom<PageBox<[T]>> for PageBox<[T; N]> {
-    type Error = PageBox<[T]>;
-
-    /// The same pages as an array, or the slice back if it has another length.
-    fn try_from(boxed: PageBox<[T]>) -> Result<Self, PageBox<[T]>> {
-        if boxed.len() != N {
-            return Err(boxed);
-        }
-        // SAFETY: the array is the slice: the same elements, so the same size and alignment.
-        Ok(unsafe { PageBox::from_raw(PageBox::into_raw(boxed).cast()) })
-    }
-}
-
-impl From<&str> for PageBox<str> {
-    #[track_caller]
-    fn from(text: &str) -> Self {
-        let raw = PageBox::into_raw(PageBox::<[u8]>::from(text.as_bytes()));
-        // SAFETY: the bytes are those of a `str`, which has the layout of a byte slice.
-        unsafe { Self::from_raw(raw as *mut str) }
-    }
-}
-
-impl From<PageBox<str>> for PageBox<[u8]> {
-    fn from(text: PageBox<str>) -> Self {
-        // SAFETY: a `str` is a slice of bytes.
-        unsafe { Self::from_raw(PageBox::into_raw(text) as *mut [u8]) }
-    }
-}
-
-impl<T> FromIterator<T> for PageBox<[T]> {
-    #[track_caller]
-    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
-        elements.into_iter().collect::<PageVec<T>>().into_boxed_slice()
     }
 }
 
