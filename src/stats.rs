@@ -38,8 +38,8 @@ pub struct Stats {
     pub large: RouteStats,
     /// Calls that went to the fallback heap, since the start: allocations, reallocations and frees.
     pub fallback_calls: u64,
-    /// Bytes mapped for allocations and usable, resident or not: arenas, growth slots in use and large mappings, with
-    /// those kept for reuse.
+    /// Bytes mapped for allocations and usable, resident or not: arenas, all growth slots that were ever used, and large
+    /// mappings with those kept for reuse.
     pub mapped_bytes: usize,
     /// Bytes of the engine's own tables, mapped and usable.
     pub metadata_bytes: usize,

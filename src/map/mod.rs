@@ -217,7 +217,8 @@ impl Mapping {
             return Ok(());
         }
         let mut errno = libc::EFAULT;
-        if len >= HUGE_UNIT || self.align() > page_size() {
+        // The kernel's own choice of a place has no alignment, and it takes a mapping as a whole.
+        if len >= HUGE_UNIT || self.align() > page_size() || !whole {
             // SAFETY: M1, and `&mut self` excludes references into the range.
             match unsafe { move_to_room(self.base, self.committed, len, self.align()) } {
                 Ok(base) => {
@@ -408,7 +409,7 @@ fn preferred_align(align: usize, len: usize) -> usize {
 ///
 /// # Safety
 /// `source..source + len` is whole pages, readable and writable, mapped by this room; no reference into it is used again;
-/// and `0 < len < room`, also whole pages, or `len == room`.
+/// and `0 < len <= room`, also whole pages.
 unsafe fn move_to_room(source: NonNull<u8>, len: usize, room: usize, align: usize) -> Result<NonNull<u8>, Errno> {
     let preferred = preferred_align(align, room);
     // A place where the room fits, usable and so charged: if the system refuses so much, it does so before anything has

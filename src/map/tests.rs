@@ -147,3 +147,18 @@ fn every_advice_is_taken_or_refused_with_its_name() {
         }
     }
 }
+
+#[test]
+#[cfg(not(miri))]
+fn a_partly_committed_reservation_grows_past_itself() {
+    let page = page_size();
+    for (reserved, committed, wanted) in [(8, 2, 20), (8, 8, 9), (600, 3, 2000), (2000, 1, 2001)] {
+        let mut pages = MapOptions::new().reserve(reserved * page).unwrap();
+        pages.commit(committed * page).unwrap();
+        pages.fill(4);
+        pages.grow(wanted * page).unwrap();
+        assert_eq!((pages.len(), pages.reserved()), (wanted * page, wanted * page));
+        assert!(pages[..committed * page].iter().all(|&byte| byte == 4));
+        assert!(pages[committed * page..].iter().all(|&byte| byte == 0));
+    }
+}
