@@ -47,6 +47,9 @@ fn run_slot(units: u32) -> usize {
     (units ^ (units >> 4)) as usize % RUN_SLOTS
 }
 
+/// A thread that frees more than it allocates keeps one part in this many of a magazine.
+const DRAINING_SHARE: usize = 4;
+
 #[repr(C)]
 struct RunSlot {
     address: AtomicPtr<u8>,
@@ -282,6 +285,23 @@ impl Bin {
         id
     }
 
+    /// Whether the loaded magazine may be filled in part only.
+    fn is_narrow(&self, class: usize) -> bool {
+        let slots = self.limit.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr()) / size_of::<*mut u8>();
+        self.loaded.load(Relaxed) != 0 && slots < capacity_of(class)
+    }
+
+    /// Lets the loaded magazine, which is empty, be filled in part only, until the next one is loaded.
+    fn narrow(&self, class: usize) {
+        let slots = (capacity_of(class) / DRAINING_SHARE).max(1);
+        self.limit.store(self.base.load(Relaxed).wrapping_add(slots), Relaxed);
+    }
+
+    /// Lets the loaded magazine be filled whole.
+    fn widen(&self, class: usize) {
+        self.limit.store(self.base.load(Relaxed).wrapping_add(capacity_of(class)), Relaxed);
+    }
+
     /// Objects in both magazines.
     fn count(&self, heap: &Heap) -> usize {
         let previous = match self.previous.load(Relaxed) {
@@ -381,24 +401,46 @@ impl ThreadCache {
     pub(super) unsafe fn spill(&self, heap: &Heap, class: usize, object: *mut u8) {
         let busy = Busy::new(self);
         let bin = &self.bins[class];
+        let narrow = bin.is_narrow(class);
+        let full = heap.depot.is_full(class);
+        if narrow && !full {
+            bin.widen(class);
+            let kept = bin.push(object);
+            debug_assert!(kept);
+            return;
+        }
         let previous = bin.previous.load(Relaxed);
+        let loaded = bin.unload(heap);
+        let mut draining = false;
         let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
-            bin.previous.store(bin.unload(heap), Relaxed);
+            bin.previous.store(loaded, Relaxed);
             Some(previous)
+        } else if previous != 0 && !narrow && heap.depot.put_full(class, previous) {
+            bin.previous.store(loaded, Relaxed);
+            heap.depot.take_empty()
+        } else if previous == 0 && !full {
+            bin.previous.store(loaded, Relaxed);
+            heap.depot.take_empty()
         } else {
-            let emptied = if previous == 0 || heap.depot.put_full(class, previous) {
-                None
-            } else {
-                // SAFETY: by G2 the previous magazine's objects are free objects of this class.
-                unsafe { empty_magazine(heap, class, previous) };
-                Some(previous)
-            };
-            bin.previous.store(bin.unload(heap), Relaxed);
-            emptied.or_else(|| heap.depot.take_empty())
+            // More is freed than allocated: all goes home, and less is kept while this lasts, so that few objects keep
+            // few pages from going further.
+            draining = true;
+            bin.previous.store(0, Relaxed);
+            for id in [previous, loaded].into_iter().filter(|&id| id != 0) {
+                // SAFETY: by G2 the magazines' objects are free objects of this class.
+                unsafe { empty_magazine(heap, class, id) };
+            }
+            if previous != 0 && loaded != 0 {
+                heap.depot.put_empty(previous);
+            }
+            if loaded != 0 { Some(loaded) } else { heap.depot.take_empty() }
         };
         if let Some(id) = empty {
             heap.depot.magazine(id).set_count(0);
             bin.load(heap, class, id);
+            if draining {
+                bin.narrow(class);
+            }
         }
         if !bin.push(object) {
             // No memory for a magazine: the object goes home directly.

@@ -44,8 +44,8 @@ pub(super) struct Slab {
     pub(super) class: AtomicU8,
     /// Slab units from the slab's first to this one.
     pub(super) distance: AtomicU8,
-    /// Whether whole free pages may be resident: set by a free, cleared by a purge.
-    pub(super) resident: AtomicU8,
+    /// How recently it was used, in `slab`'s terms.
+    pub(super) use_of: AtomicU8,
     pub(super) bits: [AtomicU64; INLINE_WORDS],
 }
 

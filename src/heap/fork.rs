@@ -31,6 +31,7 @@ unsafe extern "C" fn parent() {
 unsafe extern "C" fn child() {
     // SAFETY: as in the parent: the child starts as a copy of the thread that took them.
     unsafe { parent() };
+    HEAP.background.forget();
     HEAP.retire_orphans();
 }
 

@@ -9,6 +9,7 @@
 //! * **W1** slots below `fresh` are committed; each is used by one block or in the list of free ones.
 //! * **W2** bytes of a slot from `high` on read zero and hold no memory; the owner of a used slot alone changes its `high`.
 
+use super::gauge::Gauge;
 use super::lock::{Mutex, RawLock};
 use super::misuse;
 use super::table::{Table, ZeroInit};
@@ -62,7 +63,7 @@ pub(super) struct Growth {
     states: Table<SlotState>,
     slots: Mutex<Slots>,
     /// `Slots::resident`, for those who do not hold the lock.
-    resident: AtomicUsize,
+    resident: Gauge,
     /// The sum of `high` over the used slots.
     used: AtomicUsize,
 }
@@ -73,7 +74,7 @@ impl Growth {
             region: Region::empty(),
             states: Table::empty(),
             slots: Mutex::new(Slots { free: 0, fresh: 0, capacity: 0, resident: 0 }),
-            resident: AtomicUsize::new(0),
+            resident: Gauge::new(),
             used: AtomicUsize::new(0),
         }
     }
@@ -124,7 +125,7 @@ impl Growth {
             let state = self.states.at(slot);
             slots.free = state.next.load(Relaxed);
             slots.resident -= state.high.load(Relaxed);
-            self.resident.store(slots.resident, Relaxed);
+            self.resident.set(slots.resident);
             slot
         } else {
             let slot = slots.fresh;
@@ -202,7 +203,7 @@ impl Growth {
         let high = state.high.load(Relaxed);
         self.used.fetch_sub(high, Relaxed);
         slots.resident += high;
-        self.resident.store(slots.resident, Relaxed);
+        self.resident.set(slots.resident);
         state.size.store(0, Relaxed);
     }
 
@@ -247,13 +248,18 @@ impl Growth {
             }
             next = state.next.load(Relaxed);
         }
-        self.resident.store(slots.resident, Relaxed);
+        self.resident.set(slots.resident);
         purged
     }
 
     /// Bytes of free slots that may be resident.
     pub(super) fn resident_bytes(&self) -> usize {
-        self.resident.load(Relaxed)
+        self.resident.get()
+    }
+
+    /// The gauge of [`resident_bytes`](Self::resident_bytes).
+    pub(super) fn resident(&self) -> &Gauge {
+        &self.resident
     }
 
     /// Bytes of used slots that may be resident.

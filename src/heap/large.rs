@@ -10,6 +10,7 @@
 //! * **L2** the table has room for as many more entries as were promised.
 
 use super::extent::{ByAddress, Extent};
+use super::gauge::Gauge;
 use super::lock::{Mutex, RawLock};
 use super::misuse;
 use crate::map::{MapOptions, Mapping, zero_pages};
@@ -59,7 +60,7 @@ pub(super) struct LargeStats {
 pub(super) struct Large {
     state: Mutex<State>,
     /// `cached_resident` and `live_bytes`, for those who do not hold the lock.
-    resident: AtomicUsize,
+    resident: Gauge,
     live: AtomicUsize,
 }
 
@@ -100,7 +101,7 @@ impl Large {
             cached_mapped: 0,
             cached_resident: 0,
         };
-        Self { state: Mutex::new(state), resident: AtomicUsize::new(0), live: AtomicUsize::new(0) }
+        Self { state: Mutex::new(state), resident: Gauge::new(), live: AtomicUsize::new(0) }
     }
 
     /// A block from the cache; `None` if none fits.
@@ -286,13 +287,18 @@ impl Large {
 
     /// Publishes the sums after a change.
     fn publish(&self, state: &State) {
-        self.resident.store(state.cached_resident, Relaxed);
+        self.resident.set(state.cached_resident);
         self.live.store(state.live_bytes, Relaxed);
     }
 
     /// Bytes of cached mappings that may be resident.
     pub(super) fn resident_bytes(&self) -> usize {
-        self.resident.load(Relaxed)
+        self.resident.get()
+    }
+
+    /// The gauge of [`resident_bytes`](Self::resident_bytes).
+    pub(super) fn resident(&self) -> &Gauge {
+        &self.resident
     }
 
     /// Bytes of cached mappings, resident or not.

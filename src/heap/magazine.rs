@@ -147,6 +147,8 @@ pub(super) struct Depot {
     empty: Stack,
     full: [Stack; CLASSES],
     full_count: [AtomicUsize; CLASSES],
+    /// The least of each count since [`idle`](Self::idle) last looked.
+    full_low: [AtomicUsize; CLASSES],
 }
 
 impl Depot {
@@ -157,6 +159,7 @@ impl Depot {
             empty: Stack::new(),
             full: [const { Stack::new() }; CLASSES],
             full_count: [const { AtomicUsize::new(0) }; CLASSES],
+            full_low: [const { AtomicUsize::new(0) }; CLASSES],
         }
     }
 
@@ -191,7 +194,10 @@ impl Depot {
     /// A full magazine of a class.
     pub(super) fn take_full(&self, class: usize) -> Option<MagazineId> {
         let id = self.full[class].pop(&self.table)?;
-        self.full_count[class].fetch_sub(1, Relaxed);
+        let left = self.full_count[class].fetch_sub(1, Relaxed) - 1;
+        if left < self.full_low[class].load(Relaxed) {
+            self.full_low[class].store(left, Relaxed);
+        }
         Some(id)
     }
 
@@ -203,6 +209,17 @@ impl Depot {
         }
         self.full[class].push(&self.table, id);
         true
+    }
+
+    /// Full magazines of a class that nobody has needed since the last call.
+    pub(super) fn idle(&self, class: usize) -> usize {
+        let now = self.full_count[class].load(Relaxed);
+        self.full_low[class].swap(now, Relaxed).min(now)
+    }
+
+    /// Whether as many full magazines of a class wait as may.
+    pub(super) fn is_full(&self, class: usize) -> bool {
+        self.full_count[class].load(Relaxed) >= depot_limit(class)
     }
 
     /// Objects of a class in full magazines.

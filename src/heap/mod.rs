@@ -16,12 +16,14 @@
 //! lock held.
 
 mod arena;
+mod background;
 mod budget;
 mod cache;
 mod class;
 mod descriptor;
 mod extent;
 mod fork;
+mod gauge;
 mod growth;
 mod large;
 mod lock;
@@ -69,6 +71,7 @@ struct Heap {
     large: large::Large,
     growth: growth::Growth,
     budget: budget::Budget,
+    background: background::Background,
     /// Counts of the fallback heap for threads without a cache.
     uncached: Mutex<FallbackCounts>,
 }
@@ -197,6 +200,7 @@ impl Heap {
             large: large::Large::new(),
             growth: growth::Growth::new(),
             budget: budget::Budget::new(),
+            background: background::Background::new(),
             uncached: Mutex::new(FallbackCounts::new()),
         }
     }
@@ -465,7 +469,7 @@ impl Heap {
     /// # Safety
     /// The block lies in a slot, has `size` bytes, and is the caller's; if an address is returned the old one is not used
     /// again.
-    unsafe fn leave_slot(&self, block: NonNull<u8>, size: usize, new_size: usize) -> Option<NonNull<u8>> {
+    unsafe fn leave_slot(&'static self, block: NonNull<u8>, size: usize, new_size: usize) -> Option<NonNull<u8>> {
         if !self.large.promise() {
             return None;
         }
@@ -480,8 +484,14 @@ impl Heap {
         None
     }
 
-    /// Brings the free resident memory back within the budget: large mappings first, then growth slots, then runs.
-    fn settle(&self) {
+    /// Brings the free resident memory back within the budget, and has what is left looked after.
+    fn settle(&'static self) {
+        self.keep_within_budget();
+        self.background.notice(self.free_bytes());
+    }
+
+    /// Gives back what exceeds the budget: large mappings first, then growth slots, then runs.
+    fn keep_within_budget(&self) {
         let large = self.large.resident_bytes();
         let growth = self.growth.resident_bytes();
         let runs = self.runs.dirty_bytes();
@@ -513,14 +523,25 @@ impl Heap {
             unsafe { cache.flush(self) };
         }
         for class in 0..CLASSES {
-            while let Some(id) = self.depot.take_full(class) {
-                self.depot.magazine(id).set_count(magazine::capacity_of(class));
-                // SAFETY: a full magazine from the depot holds free objects of the class, and is this call's now.
-                unsafe { cache::empty_magazine(self, class, id) };
-                self.depot.put_empty(id);
-            }
+            self.drain_depot(class, usize::MAX);
         }
         self.large.purge(0) + self.growth.purge(0) + self.slabs.purge(&self.runs) + self.runs.purge(0)
+    }
+
+    /// Returns the objects of full magazines of a class to their slabs; returns how many bytes.
+    fn drain_depot(&self, class: usize, magazines: usize) -> usize {
+        let taken = (0..magazines).map_while(|_| self.depot.take_full(class)).map(|id| {
+            self.depot.magazine(id).set_count(magazine::capacity_of(class));
+            // SAFETY: a full magazine from the depot holds free objects of the class, and is this call's now.
+            unsafe { cache::empty_magazine(self, class, id) };
+            self.depot.put_empty(id);
+        });
+        taken.count() * magazine::capacity_of(class) * size_of_class(class)
+    }
+
+    /// Empties the magazines that have waited in the depot since the last call; returns how many bytes.
+    fn depot_idle(&self) -> usize {
+        (0..CLASSES).map(|class| self.drain_depot(class, self.depot.idle(class))).sum()
     }
 
     fn stats(&'static self) -> Stats {

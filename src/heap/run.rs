@@ -17,6 +17,7 @@
 
 use super::arena::{Arenas, Extension, UNIT, UnitId};
 use super::descriptor::Tag;
+use super::gauge::Gauge;
 use super::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use core::ptr::NonNull;
@@ -184,7 +185,7 @@ pub(super) struct Runs {
     pub(super) arenas: Arenas,
     pools: Mutex<Pools>,
     /// Bytes of dirty runs and of used runs, for those who do not hold the lock.
-    dirty_bytes: AtomicUsize,
+    dirty: Gauge,
     used_bytes: AtomicUsize,
 }
 
@@ -200,14 +201,14 @@ impl Runs {
         Self {
             arenas: Arenas::new(),
             pools: Mutex::new(pools),
-            dirty_bytes: AtomicUsize::new(0),
+            dirty: Gauge::new(),
             used_bytes: AtomicUsize::new(0),
         }
     }
 
     /// Publishes the sums after a change that makes `used` more units used, or fewer.
     fn publish(&self, pools: &Pools, used: isize) {
-        self.dirty_bytes.store(pools.dirty.units * UNIT, Relaxed);
+        self.dirty.set(pools.dirty.units * UNIT);
         // The lock is held, so a load and a store are enough.
         let bytes = self.used_bytes.load(Relaxed).wrapping_add_signed(used * UNIT as isize);
         self.used_bytes.store(bytes, Relaxed);
@@ -395,7 +396,12 @@ impl Runs {
 
     /// Bytes in dirty runs.
     pub(super) fn dirty_bytes(&self) -> usize {
-        self.dirty_bytes.load(Relaxed)
+        self.dirty.get()
+    }
+
+    /// The gauge of [`dirty_bytes`](Self::dirty_bytes).
+    pub(super) fn dirty(&self) -> &Gauge {
+        &self.dirty
     }
 
     /// Bytes in used runs.

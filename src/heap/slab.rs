@@ -20,7 +20,7 @@ use super::run::Runs;
 use crate::page::{page_size, round_up};
 use crate::sys::poison;
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -51,14 +51,23 @@ struct Class {
     slabs: usize,
 }
 
+/// How recently a slab was used: what a look of the background thread makes of it.
+const FRESH: u8 = 1;
+/// Not since the last look.
+const IDLE: u8 = 2;
+/// No whole free page of it is resident.
+const PURGED: u8 = 0;
+
 /// The slabs of every class.
 pub(super) struct Slabs {
     classes: [Mutex<Class>; CLASSES],
+    /// Bytes of free objects in slabs, resident or not.
+    free_bytes: AtomicUsize,
 }
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self { classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES] }
+        Self { classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES], free_bytes: AtomicUsize::new(0) }
     }
 
     /// Fills `batch` with objects, from its end, so that a magazine hands them out by rising address. Returns how many
@@ -72,7 +81,7 @@ impl Slabs {
         while taken < wanted {
             let slab = match guard.order.lowest() {
                 Some(slab) => slab,
-                None => match Self::add(runs, class, &mut guard) {
+                None => match self.add(runs, class, &mut guard) {
                     Some(slab) => slab,
                     None => break,
                 },
@@ -98,12 +107,14 @@ impl Slabs {
             }
             descriptor.first_word.store(word as u32, Relaxed);
             descriptor.free.store(free, Relaxed);
+            descriptor.use_of.store(FRESH, Relaxed);
             if free == 0 {
                 guard.order.remove(arenas, slab);
             }
         }
         guard.out += taken;
         drop(guard);
+        self.free_bytes.fetch_sub(taken * size, Relaxed);
         if taken < wanted {
             batch.copy_within(wanted - taken.., 0);
         }
@@ -112,7 +123,7 @@ impl Slabs {
 
     /// A new slab, all of its objects free.
     #[cold]
-    fn add(runs: &Runs, class: usize, guard: &mut Class) -> Option<UnitId> {
+    fn add(&self, runs: &Runs, class: usize, guard: &mut Class) -> Option<UnitId> {
         let arenas = &runs.arenas;
         let bytes = slab_bytes(size_of_class(class));
         let run = runs.take((bytes / UNIT) as u32, SLAB_UNIT)?;
@@ -131,7 +142,7 @@ impl Slabs {
         let descriptor = arenas.slab(slab);
         descriptor.first_word.store(0, Relaxed);
         descriptor.free.store(objects as u32, Relaxed);
-        descriptor.resident.store(u8::from(!run.zero), Relaxed);
+        self.free_bytes.fetch_add(objects * size_of_class(class), Relaxed);
         guard.order.insert(arenas, slab);
         guard.slabs += 1;
         Some(slab)
@@ -144,6 +155,8 @@ impl Slabs {
     pub(super) unsafe fn put(&self, runs: &Runs, class: usize, batch: &[*mut u8]) {
         let arenas = &runs.arenas;
         let objects = objects_of(class) as u32;
+        // First, so that a slab that is released takes away no more than there is.
+        self.free_bytes.fetch_add(batch.len() * size_of_class(class), Relaxed);
         let mut guard = self.classes[class].lock();
         for &object in batch {
             let (slab, index) = Self::locate(arenas, class, object);
@@ -158,11 +171,11 @@ impl Slabs {
             descriptor.first_word.store(first_word, Relaxed);
             let free = descriptor.free.load(Relaxed) + 1;
             descriptor.free.store(free, Relaxed);
-            descriptor.resident.store(1, Relaxed);
+            descriptor.use_of.store(FRESH, Relaxed);
             if free == objects {
                 guard.order.remove(arenas, slab);
                 guard.slabs -= 1;
-                Self::release(runs, class, slab);
+                self.release(runs, class, slab);
             } else if free == 1 {
                 guard.order.insert(arenas, slab);
             }
@@ -190,8 +203,9 @@ impl Slabs {
     }
 
     /// Returns a slab without live objects to the runs.
-    fn release(runs: &Runs, class: usize, slab: UnitId) {
+    fn release(&self, runs: &Runs, class: usize, slab: UnitId) {
         let bytes = slab_bytes(size_of_class(class));
+        self.free_bytes.fetch_sub(objects_of(class) * size_of_class(class), Relaxed);
         for distance in 0..bytes / SLAB_UNIT {
             runs.arenas.slab(slab.offset(distance as u32 * UNITS_PER_SLAB)).class.store(0, Release);
         }
@@ -201,19 +215,41 @@ impl Slabs {
 
     /// Gives back the memory of whole free pages in slabs that have live objects too; returns at most how many bytes.
     pub(super) fn purge(&self, runs: &Runs) -> usize {
+        self.purge_where(runs, |use_of| use_of != PURGED)
+    }
+
+    /// The same for slabs that have not been used since the last call but one; counts as work what the next call will do.
+    pub(super) fn purge_idle(&self, runs: &Runs) -> usize {
+        let mut ageing = 0;
+        let purged = self.purge_where(runs, |use_of| {
+            ageing += usize::from(use_of == FRESH);
+            use_of == IDLE
+        });
+        purged + ageing
+    }
+
+    /// Purges the slabs that are to be, by how recently they were used; the others age.
+    fn purge_where(&self, runs: &Runs, mut is_due: impl FnMut(u8) -> bool) -> usize {
         let arenas = &runs.arenas;
         let mut purged = 0;
         for slab in arenas.slab_units() {
             let descriptor = arenas.slab(slab);
             let Some(class) = usize::from(descriptor.class.load(Acquire)).checked_sub(1) else { continue };
-            if descriptor.distance.load(Relaxed) != 0 || descriptor.resident.load(Relaxed) == 0 {
+            let use_of = descriptor.use_of.load(Relaxed);
+            if descriptor.distance.load(Relaxed) != 0 || use_of == PURGED || descriptor.free.load(Relaxed) == 0 {
                 continue;
             }
+            let due = is_due(use_of);
             let _guard = self.classes[class].lock();
             // The slab may have been released, and even taken by another class, before the lock was.
-            if usize::from(descriptor.class.load(Acquire)) == class + 1 && descriptor.distance.load(Relaxed) == 0 {
-                descriptor.resident.store(0, Relaxed);
+            if usize::from(descriptor.class.load(Acquire)) != class + 1 || descriptor.distance.load(Relaxed) != 0 {
+                continue;
+            }
+            if due {
+                descriptor.use_of.store(PURGED, Relaxed);
                 purged += Self::purge_free_pages(arenas, slab, class);
+            } else {
+                descriptor.use_of.store(IDLE, Relaxed);
             }
         }
         purged
@@ -244,6 +280,11 @@ impl Slabs {
         }
         purge(free_from, slab_bytes(size));
         purged
+    }
+
+    /// Bytes of free objects in slabs, resident or not.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.free_bytes.load(Relaxed)
     }
 
     /// Objects of a class that are out, and its slabs.

@@ -51,6 +51,7 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
 /// A library that is unloaded must leave no destructor behind, which would run in threads that end later. What the caches
 /// of those hold is lost with the engine. (The C library itself forgets the handlers for `fork`.)
 extern "C" fn on_unload() {
+    super::HEAP.background.stop();
     if let Some(key) = super::HEAP.threads.key.swap(0, Relaxed).checked_sub(1) {
         ExitKey::from_raw(key).delete();
     }
@@ -144,7 +145,7 @@ impl Threads {
 
 impl Heap {
     /// Takes the cache of a thread that ends, or that `fork` left behind.
-    fn retire(&self, cache: &'static ThreadCache) {
+    fn retire(&'static self, cache: &'static ThreadCache) {
         if !cache.is_attached() {
             misuse::abort(b"mapalloc: a thread's cache was retired twice\n");
         }
@@ -156,7 +157,7 @@ impl Heap {
 
     /// In the child of a `fork`, hands on the caches of the threads that exist in the parent only. A cache that its thread
     /// was about to change is left as it is: what it holds is lost to the child.
-    pub(super) fn retire_orphans(&self) {
+    pub(super) fn retire_orphans(&'static self) {
         let own = cache::current();
         for other in self.threads.all() {
             if !core::ptr::eq(own, other) && other.is_orphaned_whole() {

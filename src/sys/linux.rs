@@ -209,6 +209,13 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     let _ = call(|| wait(word, Flags::PRIVATE, expected, None));
 }
 
+/// The same, for so many milliseconds at the most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, milliseconds: u32) {
+    use rustix::thread::futex::{Flags, Timespec, wait};
+    let span = Timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: i64::from(milliseconds % 1000) * 1_000_000 };
+    let _ = call(|| wait(word, Flags::PRIVATE, expected, Some(&span)));
+}
+
 /// Wakes one sleeper on `word`.
 pub(crate) fn futex_wake(word: &AtomicU32) {
     use rustix::thread::futex::{Flags, wake};

@@ -123,6 +123,11 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     }
 }
 
+/// Gives other threads a turn.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, _milliseconds: u32) {
+    futex_wait(word, expected);
+}
+
 /// Nothing sleeps.
 pub(crate) fn futex_wake(_word: &AtomicU32) {}
 

@@ -5,6 +5,7 @@
 
 use super::Errno;
 use core::ffi::{CStr, c_int, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The page size in bytes.
 pub(crate) fn page_size() -> usize {
@@ -97,6 +98,66 @@ impl ExitKey {
             0 => Ok(()),
             errno => Err(errno),
         }
+    }
+}
+
+/// A thread of the crate's own, which the C library knows: it takes part in `setuid` and the like, and shows in debuggers.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    id: AtomicUsize,
+}
+
+const _: () = assert!(size_of::<libc::pthread_t>() == size_of::<AtomicUsize>());
+
+/// Room for the frames of a thread that calls the engine only, and for the thread-local values of a program.
+const THREAD_STACK: usize = 256 << 10;
+
+impl Thread {
+    /// No thread yet.
+    pub(crate) const fn none() -> Self {
+        Self { id: AtomicUsize::new(0) }
+    }
+
+    /// Starts a thread that runs `body` and takes no signals. Calls must not overlap.
+    pub(crate) fn spawn(&self, body: extern "C" fn()) -> Result<(), Errno> {
+        extern "C" fn start(body: *mut c_void) -> *mut c_void {
+            // SAFETY: the argument of `pthread_create` below is this function's own type, turned into a pointer.
+            let body: extern "C" fn() = unsafe { core::mem::transmute(body) };
+            body();
+            core::ptr::null_mut()
+        }
+        keep_errno(|| {
+            // SAFETY: both are plain data of the C library, written by the calls below before they are read; `id` has the
+            // size of a `pthread_t`, asserted above, and its own atomic alignment is at least that of an integer.
+            unsafe {
+                let mut attributes = core::mem::zeroed();
+                let mut all: libc::sigset_t = core::mem::zeroed();
+                let mut before: libc::sigset_t = core::mem::zeroed();
+                let errno = libc::pthread_attr_init(&mut attributes);
+                if errno != 0 {
+                    return Err(errno);
+                }
+                // A refusal leaves the default size, which is good too.
+                libc::pthread_attr_setstacksize(&mut attributes, THREAD_STACK);
+                libc::sigfillset(&mut all);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+                let id = self.id.as_ptr().cast::<libc::pthread_t>();
+                let mut errno = libc::pthread_create(id, &attributes, start, body as *mut c_void);
+                if errno == libc::EINVAL {
+                    // The program's thread-local values do not fit in a small stack.
+                    errno = libc::pthread_create(id, core::ptr::null(), start, body as *mut c_void);
+                }
+                libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
+                libc::pthread_attr_destroy(&mut attributes);
+                if errno == 0 { Ok(()) } else { Err(errno) }
+            }
+        })
+    }
+
+    /// Waits for the end of the thread that was started last; once for each.
+    pub(crate) fn join(&self) {
+        // SAFETY: the identifier is that of a thread that was started and not joined yet, by the contract.
+        unsafe { libc::pthread_join(self.id.load(Relaxed) as libc::pthread_t, core::ptr::null_mut()) };
     }
 }
 

@@ -1,0 +1,158 @@
+//! The background thread: gives back free memory that nobody has used for a while, in a process that does nothing too.
+//!
+//! The budget bounds what is free at every moment; this takes the rest once it lies idle. The thread is started by the
+//! free that leaves more than a little memory free, looks a few times a second at what stayed free throughout, and ends when
+//! there is nothing left to do, so that a process that rests has no thread and no timer of the engine's.
+//!
+//! # Invariants
+//! * **B1** at most one thread runs; the state says so: it is `RUNNING` or `STOPPING` from before the thread is created
+//!   until its last step.
+//! * **B2** `thread` is the identifier of the thread that was created last; it is joined once, by whoever takes the state
+//!   out of `ENDED` or stops it.
+
+use super::Heap;
+use super::gauge::Gauge;
+use crate::sys::{self, Thread};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+
+/// No thread was ever started.
+const NONE: u32 = 0;
+const RUNNING: u32 = 1;
+/// The thread has ended, and is to be joined.
+const ENDED: u32 = 2;
+/// The thread is asked to end.
+const STOPPING: u32 = 3;
+/// The system refused a thread: the budget alone has to do.
+const REFUSED: u32 = 4;
+
+/// How often the thread looks.
+const INTERVAL_MILLISECONDS: u32 = 200;
+
+/// It ends after so many looks that found nothing to give back.
+const QUIET_LOOKS: u32 = 4;
+
+/// This much free memory may lie idle for ever: too little for a thread.
+const WORTH_A_THREAD: usize = 3 << 20;
+
+/// A part of the free memory that is this small is left alone.
+const WORTH_A_CALL: usize = 64 << 10;
+
+/// The thread's state.
+pub(super) struct Background {
+    state: AtomicU32,
+    thread: Thread,
+    forbidden: AtomicBool,
+    /// The free memory that the last thread left as it was; less if there has been less since.
+    left: Gauge,
+}
+
+impl Background {
+    pub(super) const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(NONE),
+            thread: Thread::none(),
+            forbidden: AtomicBool::new(false),
+            left: Gauge::new(),
+        }
+    }
+
+    /// Allows or forbids the thread.
+    pub(super) fn allow(&self, allowed: bool) {
+        self.forbidden.store(!allowed, Relaxed);
+        if !allowed {
+            self.stop();
+        }
+    }
+
+    /// Starts the thread if `free` bytes are worth one and none runs.
+    #[inline]
+    pub(super) fn notice(&'static self, free: usize) {
+        let left = self.left.get();
+        if free < left {
+            self.left.set(free);
+        } else if free - left > WORTH_A_THREAD {
+            let state = self.state.load(Relaxed);
+            if (state == NONE || state == ENDED) && !self.forbidden.load(Relaxed) {
+                self.start(state);
+            }
+        }
+    }
+
+    #[cold]
+    fn start(&'static self, state: u32) {
+        if self.state.compare_exchange(state, RUNNING, AcqRel, Relaxed).is_err() {
+            return;
+        }
+        if state == ENDED {
+            self.thread.join();
+        }
+        if self.thread.spawn(run).is_err() {
+            self.state.store(REFUSED, Release);
+        }
+    }
+
+    /// Ends the thread and waits for its end. To be called without any lock of the engine.
+    pub(super) fn stop(&self) {
+        if self.state.compare_exchange(RUNNING, STOPPING, AcqRel, Relaxed).is_ok() {
+            sys::futex_wake(&self.state);
+            self.thread.join();
+            self.state.store(NONE, Release);
+        } else if self.state.compare_exchange(ENDED, STOPPING, AcqRel, Relaxed).is_ok() {
+            self.thread.join();
+            self.state.store(NONE, Release);
+        }
+    }
+
+    /// In the child of a `fork`, which has none of the parent's threads.
+    pub(super) fn forget(&self) {
+        self.state.store(NONE, Relaxed);
+    }
+
+    /// Ends the thread from within, unless it was asked to end anyway or there is new work.
+    fn rest(&self, free: usize) -> bool {
+        self.left.set(free);
+        self.state.compare_exchange(RUNNING, ENDED, AcqRel, Relaxed).is_ok()
+    }
+}
+
+/// The thread.
+extern "C" fn run() {
+    let heap = &super::HEAP;
+    let background = &heap.background;
+    let mut quiet = 0;
+    // The first look only sets the marks from which the next one counts.
+    heap.purge_idle();
+    while quiet < QUIET_LOOKS {
+        sys::futex_wait_for(&background.state, RUNNING, INTERVAL_MILLISECONDS);
+        if background.state.load(Acquire) != RUNNING {
+            return;
+        }
+        if heap.purge_idle() > 0 {
+            quiet = 0;
+        } else {
+            quiet += 1;
+        }
+    }
+    background.rest(heap.free_bytes());
+}
+
+impl Heap {
+    /// Free memory that may be resident, outside of what threads and the depot keep.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.large.resident_bytes() + self.growth.resident_bytes() + self.runs.dirty_bytes() + self.slabs.free_bytes()
+    }
+
+    /// Gives back what has been free since the last call; returns how many bytes that was, or what must come first.
+    fn purge_idle(&'static self) -> usize {
+        let mut done = self.depot_idle();
+        let idle = |gauge: &Gauge, purge: &dyn Fn(usize) -> usize| {
+            let idle = gauge.lowest();
+            if idle < WORTH_A_CALL { 0 } else { purge(gauge.get().saturating_sub(idle)) }
+        };
+        done += idle(self.large.resident(), &|keep| self.large.purge(keep));
+        done += idle(self.growth.resident(), &|keep| self.growth.purge(keep));
+        done += self.slabs.purge_idle(&self.runs);
+        done += idle(self.runs.dirty(), &|keep| self.runs.purge(keep));
+        done
+    }
+}
