@@ -198,12 +198,7 @@ pub(super) fn units_for(bytes: usize) -> u32 {
 impl Runs {
     pub(super) const fn new() -> Self {
         let pools = Pools { dirty: Pool::new(DIRTY), clean: Pool::new(CLEAN), used: 0 };
-        Self {
-            arenas: Arenas::new(),
-            pools: Mutex::new(pools),
-            dirty: Gauge::new(),
-            used_bytes: AtomicUsize::new(0),
-        }
+        Self { arenas: Arenas::new(), pools: Mutex::new(pools), dirty: Gauge::new(), used_bytes: AtomicUsize::new(0) }
     }
 
     /// Publishes the sums after a change that makes `used` more units used, or fewer.

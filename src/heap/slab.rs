@@ -67,7 +67,10 @@ pub(super) struct Slabs {
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self { classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES], free_bytes: AtomicUsize::new(0) }
+        Self {
+            classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES],
+            free_bytes: AtomicUsize::new(0),
+        }
     }
 
     /// Fills `batch` with objects, from its end, so that a magazine hands them out by rising address. Returns how many

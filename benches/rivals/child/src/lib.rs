@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! rival-ALLOCATOR ROW THREADS [IDLE_SECONDS]
+//! rival-ALLOCATOR pair SIZE COUNT
 //! ```
 //!
 //! Each binary in `src/bin` has another global allocator and is otherwise the same. It runs one row and prints what it
 //! measured, a `key value` pair a line. Times are in nanoseconds, memory in KiB. With `IDLE_SECONDS` it sits idle after
-//! all is freed, and looks at its memory again.
+//! all is freed, and looks at its memory again. The second form is for counting instructions, by `scripts/instructions`.
 
+mod pair;
 mod process;
 pub mod rows;
 mod stage;
 
+pub use pair::pairs;
 pub use stage::Stage;
 
 use std::process::ExitCode;
@@ -20,6 +23,13 @@ use std::time::Duration;
 /// Runs the row that the command line names.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [form, size, count] = &arguments[..]
+        && form == "pair"
+        && let (Ok(size), Ok(count)) = (size.parse(), count.parse())
+    {
+        pairs(size, count);
+        return ExitCode::SUCCESS;
+    }
     let Some((row, threads, idle)) = parse(&arguments) else {
         eprintln!("usage: ROW THREADS [IDLE_SECONDS]; the rows:");
         rows::all().for_each(|row| eprintln!("    {:<28} {}", row.name, row.what));
