@@ -61,6 +61,19 @@ pub struct PageAlloc<F = System> {
 /// it malloc takes twice as long as the slabs (see `docs/design.md` for the table and the command that prints it).
 const DEFAULT_SMALL_LIMIT: usize = 1024;
 
+/// The largest alignment that the fallback heap is asked for: what every `malloc` gives without being asked.
+const SMALL_ALIGN: usize = 16;
+
+/// The layout that a request came with; the slow paths get its parts, in the order in which the fast path has them.
+#[cold]
+fn layout(size: usize, align: usize) -> Layout {
+    // SAFETY: they are the parts of a layout.
+    unsafe { Layout::from_size_align_unchecked(size, align) }
+}
+
+/// Up to this alignment a request's size alone decides its class: every class is a multiple of it.
+const PLAIN_ALIGN: usize = 8;
+
 impl PageAlloc {
     /// An allocator whose small objects, of at most 1,024 bytes, live on the system's heap.
     ///
@@ -112,11 +125,11 @@ impl<F> PageAlloc<F> {
         heap::purge()
     }
 
-    /// Whether the fallback heap serves a layout.
+    /// Whether the fallback heap serves a request.
     #[inline(always)]
-    const fn is_small(&self, routed: usize) -> bool {
+    const fn is_small(&self, size: usize, align: usize) -> bool {
         // The first comparison is for the compiler: with a limit of 0, nothing is left of this.
-        self.small_limit != 0 && routed <= self.small_limit
+        self.small_limit != 0 && size <= self.small_limit && align <= SMALL_ALIGN
     }
 }
 
@@ -153,24 +166,52 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         new
     }
 
+    /// An allocation whose size is to be rounded up to its alignment first.
+    #[inline(never)]
+    fn alloc_aligned(&self, size: usize, align: usize, zeroed: bool) -> *mut u8 {
+        let routed = routed_size(size, align);
+        if is_class(routed)
+            && let Some(object) = heap::pop_class(class_of(routed))
+        {
+            if zeroed {
+                // SAFETY: the object has at least this size.
+                unsafe { object.write_bytes(0, size) };
+            }
+            return object;
+        }
+        self.alloc_slow(size, align, zeroed)
+    }
+
+    /// A free of such a block.
+    ///
+    /// # Safety
+    /// As for `GlobalAlloc::dealloc`.
+    #[inline(never)]
+    unsafe fn dealloc_aligned(&self, block: *mut u8, size: usize, align: usize) {
+        let routed = routed_size(size, align);
+        // SAFETY: the caller's contract; the route is that of the allocation.
+        unsafe {
+            if !(is_class(routed) && heap::push_class(block, class_of(routed))) {
+                self.dealloc_slow(block, size, align);
+            }
+        }
+    }
+
     /// An allocation that is neither small nor in the thread's magazines.
     #[inline(never)]
-    fn alloc_slow(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        let routed = routed_size(layout.size(), layout.align());
-        let answer = if is_class(routed) {
-            heap::alloc_class(class_of(routed))
-        } else {
-            heap::alloc_pages(layout.size(), layout.align(), zeroed)
-        };
+    fn alloc_slow(&self, size: usize, align: usize, zeroed: bool) -> *mut u8 {
+        let routed = routed_size(size, align);
+        let answer =
+            if is_class(routed) { heap::alloc_class(class_of(routed)) } else { heap::alloc_pages(size, align, zeroed) };
         match answer {
             Answer::Block(block) => {
                 if zeroed && is_class(routed) && !block.is_null() {
                     // SAFETY: the object has at least this size.
-                    unsafe { block.write_bytes(0, layout.size()) };
+                    unsafe { block.write_bytes(0, size) };
                 }
                 block
             }
-            Answer::Unavailable => self.fallback_alloc(layout, zeroed),
+            Answer::Unavailable => self.fallback_alloc(layout(size, align), zeroed),
         }
     }
 
@@ -179,17 +220,17 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// # Safety
     /// As for `GlobalAlloc::dealloc`.
     #[inline(never)]
-    unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
-        let routed = routed_size(layout.size(), layout.align());
+    unsafe fn dealloc_slow(&self, block: *mut u8, size: usize, align: usize) {
+        let routed = routed_size(size, align);
         // SAFETY: the caller's contract; the route is that of the allocation.
         unsafe {
             let freed = if is_class(routed) {
                 heap::dealloc_class(block, class_of(routed))
             } else {
-                heap::dealloc_pages(block, layout.size(), layout.align())
+                heap::dealloc_pages(block, size, align)
             };
             if !freed {
-                self.fallback_dealloc(block, layout);
+                self.fallback_dealloc(block, layout(size, align));
             }
         }
     }
@@ -219,56 +260,60 @@ impl<F: GlobalAlloc> PageAlloc<F> {
 unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let routed = routed_size(layout.size(), layout.align());
-        if self.is_small(routed) {
+        if self.is_small(layout.size(), layout.align()) {
             return self.fallback_alloc(layout, false);
         }
-        if is_class(routed)
-            && let Some(object) = heap::pop_class(class_of(routed))
+        if layout.align() > PLAIN_ALIGN {
+            return self.alloc_aligned(layout.size(), layout.align(), false);
+        }
+        if is_class(layout.size())
+            && let Some(object) = heap::pop_class(class_of(layout.size()))
         {
             return object;
         }
-        self.alloc_slow(layout, false)
+        self.alloc_slow(layout.size(), layout.align(), false)
     }
 
     #[inline(always)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let routed = routed_size(layout.size(), layout.align());
-        if self.is_small(routed) {
+        if self.is_small(layout.size(), layout.align()) {
             return self.fallback_alloc(layout, true);
         }
-        if is_class(routed)
-            && let Some(object) = heap::pop_class(class_of(routed))
+        if layout.align() > PLAIN_ALIGN {
+            return self.alloc_aligned(layout.size(), layout.align(), true);
+        }
+        if is_class(layout.size())
+            && let Some(object) = heap::pop_class(class_of(layout.size()))
         {
             // SAFETY: the object has at least this size.
             unsafe { object.write_bytes(0, layout.size()) };
             return object;
         }
-        self.alloc_slow(layout, true)
+        self.alloc_slow(layout.size(), layout.align(), true)
     }
 
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let routed = routed_size(layout.size(), layout.align());
         // SAFETY: the caller's contract; the route is that of the allocation.
         unsafe {
-            if self.is_small(routed) {
+            if self.is_small(layout.size(), layout.align()) {
                 return self.fallback_dealloc(block, layout);
             }
-            if is_class(routed) && heap::push_class(block, class_of(routed)) {
+            if layout.align() > PLAIN_ALIGN {
+                return self.dealloc_aligned(block, layout.size(), layout.align());
+            }
+            if is_class(layout.size()) && heap::push_class(block, class_of(layout.size())) {
                 return;
             }
-            self.dealloc_slow(block, layout);
+            self.dealloc_slow(block, layout.size(), layout.align());
         }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let old = routed_size(layout.size(), layout.align());
-        let new = routed_size(new_size, layout.align());
         // SAFETY: the caller's contract, and the routes are those of the allocation.
         unsafe {
-            match (self.is_small(old), self.is_small(new)) {
+            match (self.is_small(layout.size(), layout.align()), self.is_small(new_size, layout.align())) {
                 (true, true) => self.fallback_realloc(block, layout, new_size),
                 (false, false) => match heap::realloc(block, layout.size(), layout.align(), new_size) {
                     Answer::Block(block) => block,

@@ -145,6 +145,8 @@ impl Heap {
     /// Gives back what has been free since the last call; returns how many bytes that was, or what must come first.
     fn purge_idle(&'static self) -> usize {
         let mut done = self.depot_idle();
+        // Whoever needs one soon finds it in the pool.
+        self.threads.all().for_each(|cache| cache.evict_runs(self));
         let idle = |gauge: &Gauge, purge: &dyn Fn(usize) -> usize| {
             let idle = gauge.lowest();
             if idle < WORTH_A_CALL { 0 } else { purge(gauge.get().saturating_sub(idle)) }

@@ -7,54 +7,99 @@
 //!
 //! # Invariants
 //! * **K1** an attached cache is used by its thread alone; others only read its counters.
-//! * **K2** in a bin `base <= top <= limit`, all in one magazine; the slots in `base..top` are free objects of the class.
-//! * **K3** the idle cache is never written: its bins have `base == top == limit`, so every fast path gives up on them.
+//! * **K2** in a bin `floor <= top <= limit`, all in one magazine; the slots above `floor` to `top` are free objects of the
+//!   class, none of them null, and `*floor` is null. A bin without a magazine has all three at one null that is nobody's.
+//! * **K3** the idle cache is never written: no bin of it has a magazine, so every fast path gives up on them.
 //! * **K4** `busy` is set while a slow path changes what `fork` must not see half-changed.
 
 use super::Heap;
 use super::arena::UNIT;
-use super::class::CLASSES;
+use super::class::{CLASSES, SCALE};
 use super::magazine::{MagazineId, SLOTS, capacity_of};
-use super::run::{Run, units_for};
+use super::route::MAX_RUN_SIZE;
 use super::table::ZeroInit;
 use crate::stats::RouteStats;
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+
+/// A value that the owner of the cache alone reads and writes: nobody else looks at it, so it need not be atomic.
+struct Owned<T>(Cell<T>);
+
+// SAFETY: by K1 one thread uses it, the cache's owner; a new owner gets the cache through a lock.
+unsafe impl<T> Sync for Owned<T> {}
+
+impl<T: Copy> Owned<T> {
+    const fn new(value: T) -> Self {
+        Self(Cell::new(value))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> T {
+        self.0.get()
+    }
+
+    #[inline(always)]
+    fn set(&self, value: T) {
+        self.0.set(value);
+    }
+}
 
 /// The bin of a size class.
 #[repr(C, align(32))]
 pub(super) struct Bin {
+    /// The slot of the last object; the null below the slots if there is none.
     top: AtomicPtr<*mut u8>,
-    base: AtomicPtr<*mut u8>,
-    limit: AtomicPtr<*mut u8>,
+    /// The slot that is the last to be filled.
+    limit: Owned<*mut *mut u8>,
+    /// The slot below the first one.
+    floor: AtomicPtr<*mut u8>,
     loaded: AtomicU32,
     previous: AtomicU32,
 }
 
-/// Freed runs that a thread keeps, by length in units.
-const RUN_SLOTS: usize = 16;
+const _: () = assert!(size_of::<Bin>() == SCALE);
 
-/// Bytes of freed runs that a thread keeps at the most, and the longest run that it keeps.
-const RUN_CACHE_BYTES: usize = 1 << 20;
+/// Freed runs that a thread keeps: eight of up to 64 KiB, four of up to 256 KiB and one longer one.
+const RUN_SLOTS: usize = 13;
 
 /// The slot of a length; where pages are larger than units, the low bits of all lengths are zero.
 #[inline(always)]
 fn run_slot(units: u32) -> usize {
-    (units ^ (units >> 4)) as usize % RUN_SLOTS
+    let mixed = (units ^ (units >> 4)) as usize;
+    if units <= 16 {
+        mixed % 8
+    } else if units <= 64 {
+        8 + mixed % 4
+    } else {
+        12
+    }
+}
+
+/// A freed run: its address, and below the bits of a page its length in units; null for none. Others may take it out.
+struct RunSlot(AtomicPtr<u8>);
+
+/// The bits of the length.
+const UNITS_MASK: usize = UNIT - 1;
+
+const _: () = assert!(MAX_RUN_SIZE / UNIT <= UNITS_MASK);
+
+impl RunSlot {
+    fn pack(address: NonNull<u8>, units: u32) -> *mut u8 {
+        address.as_ptr().wrapping_add(units as usize)
+    }
+
+    fn unpack(packed: *mut u8) -> Option<(NonNull<u8>, u32)> {
+        let units = packed.addr() & UNITS_MASK;
+        NonNull::new(packed.wrapping_sub(units)).map(|address| (address, units as u32))
+    }
 }
 
 /// A thread that frees more than it allocates keeps one part in this many of a magazine.
 const DRAINING_SHARE: usize = 4;
-
-#[repr(C)]
-struct RunSlot {
-    address: AtomicPtr<u8>,
-    units: AtomicU32,
-}
 
 /// Calls to the fallback heap by one thread, which alone writes them: no read-modify-write is needed.
 #[repr(C)]
@@ -115,17 +160,6 @@ impl FallbackCounts {
     }
 }
 
-/// What became of a run that was offered to a cache.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// It is too long, or the thread has no cache.
-    No,
-    /// It is in the cache.
-    Yes,
-    /// It is in the cache, and others went back to the pools for it.
-    ForOthers,
-}
-
 /// What one thread keeps.
 #[repr(C, align(64))]
 pub(super) struct ThreadCache {
@@ -133,7 +167,6 @@ pub(super) struct ThreadCache {
     /// Whether a thread owns this cache; never for the idle one.
     attached: AtomicBool,
     busy: AtomicBool,
-    run_units: AtomicU32,
     /// The next cache that was ever made.
     pub(super) registered: AtomicPtr<ThreadCache>,
     /// The next cache without a thread.
@@ -142,27 +175,37 @@ pub(super) struct ThreadCache {
     runs: [RunSlot; RUN_SLOTS],
 }
 
-// SAFETY: atomics only, for which zero is a value.
+// SAFETY: atomics and pointers only, for which zero is a value; `prepare` follows.
 unsafe impl ZeroInit for ThreadCache {}
+
+/// The slots of a bin without a magazine: none, and the null below them.
+struct Nothing(AtomicPtr<u8>);
+
+static NOTHING: Nothing = Nothing(AtomicPtr::new(null_mut()));
+
+impl Nothing {
+    const fn slot(&'static self) -> *mut *mut u8 {
+        self.0.as_ptr()
+    }
+}
 
 /// The cache of threads that have none (K3).
 static IDLE: ThreadCache = ThreadCache {
     fallback: FallbackCounts::new(),
     attached: AtomicBool::new(false),
     busy: AtomicBool::new(false),
-    run_units: AtomicU32::new(0),
     registered: AtomicPtr::new(null_mut()),
     next_free: AtomicPtr::new(null_mut()),
     bins: [const {
         Bin {
-            top: AtomicPtr::new(null_mut()),
-            base: AtomicPtr::new(null_mut()),
-            limit: AtomicPtr::new(null_mut()),
+            top: AtomicPtr::new(NOTHING.slot()),
+            limit: Owned::new(NOTHING.slot()),
+            floor: AtomicPtr::new(NOTHING.slot()),
             loaded: AtomicU32::new(0),
             previous: AtomicU32::new(0),
         }
     }; CLASSES],
-    runs: [const { RunSlot { address: AtomicPtr::new(null_mut()), units: AtomicU32::new(0) } }; RUN_SLOTS],
+    runs: [const { RunSlot(AtomicPtr::new(null_mut())) }; RUN_SLOTS],
 };
 
 /// How a thread stands to its cache.
@@ -226,37 +269,41 @@ impl Bin {
     /// Takes the last object, if there is one.
     #[inline(always)]
     fn pop(&self) -> Option<*mut u8> {
-        let top = self.top.load(Relaxed);
-        if top == self.base.load(Relaxed) {
+        // SAFETY: K2: `top` is a slot with an object, which is the caller's from here on, or the null below the slots.
+        let object = unsafe { *self.top.load(Relaxed) };
+        if object.is_null() {
             return None;
         }
-        // SAFETY: K2: `base < top`, so the slot below `top` holds a free object, which is the caller's from here on.
-        unsafe {
-            let top = top.sub(1);
-            self.top.store(top, Relaxed);
-            Some(*top)
-        }
+        // Loaded again, which makes it one instruction that changes memory in place.
+        self.top.store(self.top.load(Relaxed).wrapping_sub(1), Relaxed);
+        Some(object)
     }
 
     /// Adds an object, if there is room.
     #[inline(always)]
     fn push(&self, object: *mut u8) -> bool {
         let top = self.top.load(Relaxed);
-        if top == self.limit.load(Relaxed) {
+        if top == self.limit.get() {
             return false;
         }
-        // SAFETY: K2: `top < limit`, so the slot is in the loaded magazine, and free. The release keeps the slot's value
-        // before its count, for a child of `fork`.
-        unsafe {
-            *top = object;
-            self.top.store(top.add(1), Release);
-        }
+        // SAFETY: K2: `top < limit`, so the slot above is in the loaded magazine, and free.
+        unsafe { *top.add(1) = object };
+        // The release keeps the slot's value before its count, for a child of `fork`.
+        self.top.store(self.top.load(Relaxed).wrapping_add(1), Release);
         true
+    }
+
+    /// Leaves the bin without a loaded magazine.
+    fn clear(&self) {
+        self.top.store(NOTHING.slot(), Relaxed);
+        self.floor.store(NOTHING.slot(), Relaxed);
+        self.limit.set(NOTHING.slot());
+        self.loaded.store(0, Relaxed);
     }
 
     /// Objects in the loaded magazine.
     fn loaded_count(&self) -> usize {
-        let bytes = self.top.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr());
+        let bytes = self.top.load(Relaxed).addr().wrapping_sub(self.floor.load(Relaxed).addr());
         // Another thread's view may mix two magazines; its own never exceeds one.
         (bytes / size_of::<*mut u8>()).min(SLOTS)
     }
@@ -264,12 +311,12 @@ impl Bin {
     /// Makes a magazine the loaded one.
     fn load(&self, heap: &Heap, class: usize, id: MagazineId) {
         let magazine = heap.depot.magazine(id);
-        let base = magazine.slots();
+        let floor = magazine.slots().wrapping_sub(1);
         self.loaded.store(id, Relaxed);
-        self.base.store(base, Relaxed);
+        self.floor.store(floor, Relaxed);
         // Within the magazine: a capacity is at most its slots.
-        self.limit.store(base.wrapping_add(capacity_of(class)), Relaxed);
-        self.top.store(base.wrapping_add(magazine.count()), Release);
+        self.limit.set(floor.wrapping_add(capacity_of(class)));
+        self.top.store(floor.wrapping_add(magazine.count()), Release);
     }
 
     /// Takes the loaded magazine out; 0 if there is none.
@@ -277,29 +324,26 @@ impl Bin {
         let id = self.loaded.load(Relaxed);
         if id != 0 {
             heap.depot.magazine(id).set_count(self.loaded_count());
-            self.top.store(null_mut(), Relaxed);
-            self.base.store(null_mut(), Relaxed);
-            self.limit.store(null_mut(), Relaxed);
-            self.loaded.store(0, Relaxed);
+            self.clear();
         }
         id
     }
 
     /// Whether the loaded magazine may be filled in part only.
     fn is_narrow(&self, class: usize) -> bool {
-        let slots = self.limit.load(Relaxed).addr().wrapping_sub(self.base.load(Relaxed).addr()) / size_of::<*mut u8>();
+        let slots = self.limit.get().addr().wrapping_sub(self.floor.load(Relaxed).addr()) / size_of::<*mut u8>();
         self.loaded.load(Relaxed) != 0 && slots < capacity_of(class)
     }
 
     /// Lets the loaded magazine, which is empty, be filled in part only, until the next one is loaded.
     fn narrow(&self, class: usize) {
         let slots = (capacity_of(class) / DRAINING_SHARE).max(1);
-        self.limit.store(self.base.load(Relaxed).wrapping_add(slots), Relaxed);
+        self.limit.set(self.floor.load(Relaxed).wrapping_add(slots));
     }
 
     /// Lets the loaded magazine be filled whole.
     fn widen(&self, class: usize) {
-        self.limit.store(self.base.load(Relaxed).wrapping_add(capacity_of(class)), Relaxed);
+        self.limit.set(self.floor.load(Relaxed).wrapping_add(capacity_of(class)));
     }
 
     /// Objects in both magazines.
@@ -344,8 +388,16 @@ impl ThreadCache {
 
     /// Free runs that this cache holds, and their bytes.
     pub(super) fn cached_runs(&self) -> RouteStats {
-        let live = self.runs.iter().filter(|slot| slot.units.load(Relaxed) != 0).count();
-        RouteStats { live, live_bytes: self.run_units.load(Relaxed) as usize * UNIT }
+        let runs = self.runs.iter().filter_map(|slot| RunSlot::unpack(slot.0.load(Relaxed)));
+        runs.fold(RouteStats::default(), |sum, (_, units)| RouteStats {
+            live: sum.live + 1,
+            live_bytes: sum.live_bytes + units as usize * UNIT,
+        })
+    }
+
+    /// Makes a new cache usable.
+    pub(super) fn prepare(&self) {
+        self.bins.iter().for_each(Bin::clear);
     }
 
     /// An object of a class where the loaded magazine had none: from the previous magazine, the depot, or the slabs.
@@ -451,60 +503,42 @@ impl ThreadCache {
     }
 
     /// A run of exactly so many units, if one was kept.
-    #[inline]
-    pub(super) fn pop_run(&self, units: u32, align: usize) -> Option<Run> {
-        let slot = &self.runs[run_slot(units)];
-        if slot.units.load(Relaxed) != units {
+    #[inline(always)]
+    pub(super) fn pop_run(&self, units: u32, align: usize) -> Option<NonNull<u8>> {
+        let slot = &self.runs[run_slot(units)].0;
+        let kept = slot.load(Acquire);
+        let (address, kept_units) = RunSlot::unpack(kept)?;
+        if kept_units != units || address.addr().get() & (align - 1) != 0 {
             return None;
         }
-        let address = NonNull::new(slot.address.load(Relaxed))?;
-        if address.addr().get() & (align - 1) != 0 {
-            return None;
-        }
-        slot.units.store(0, Release);
-        self.run_units.store(self.run_units.load(Relaxed) - units, Release);
-        Some(Run { address, zero: false })
+        // Somebody else may have taken it meanwhile.
+        slot.compare_exchange(kept, null_mut(), AcqRel, Relaxed).ok().map(|_| address)
     }
 
-    /// Keeps a freed run, in the place of another of its kind. Says whether it was too long to keep, kept, or kept while
-    /// others went back to the pools.
+    /// Keeps a freed run of at most [`MAX_RUN_SIZE`] bytes. Returns what it replaces, if anything, or the run itself if
+    /// the cache is nobody's.
     ///
     /// # Safety
     /// The run is free, of this length, and nothing uses it again.
-    #[inline]
-    pub(super) unsafe fn push_run(&self, heap: &Heap, address: NonNull<u8>, units: u32) -> Kept {
-        let limit = units_for(RUN_CACHE_BYTES);
-        if units > limit || !self.is_attached() {
-            return Kept::No;
+    #[inline(always)]
+    pub(super) unsafe fn push_run(&self, address: NonNull<u8>, units: u32) -> Option<(NonNull<u8>, u32)> {
+        if !self.is_attached() {
+            return Some((address, units));
         }
-        let slot = &self.runs[run_slot(units)];
-        let mut kept = Kept::Yes;
-        if slot.units.load(Relaxed) != 0 {
-            self.evict_run(heap, slot);
-            kept = Kept::ForOthers;
+        let slot = &self.runs[run_slot(units)].0;
+        let packed = RunSlot::pack(address, units);
+        // An empty slot needs no exchange: only the owner fills it.
+        if slot.load(Relaxed).is_null() {
+            slot.store(packed, Release);
+            return None;
         }
-        if self.run_units.load(Relaxed) + units > limit {
-            self.evict_runs(heap);
-            kept = Kept::ForOthers;
-        }
-        // The sum first: a child of `fork` may find the slot empty, but never more in the slots than in the sum.
-        self.run_units.store(self.run_units.load(Relaxed) + units, Release);
-        slot.address.store(address.as_ptr(), Relaxed);
-        slot.units.store(units, Release);
-        kept
+        RunSlot::unpack(slot.swap(packed, AcqRel))
     }
 
-    #[cold]
-    fn evict_runs(&self, heap: &Heap) {
-        self.runs.iter().for_each(|slot| self.evict_run(heap, slot));
-    }
-
-    fn evict_run(&self, heap: &Heap, slot: &RunSlot) {
-        let units = slot.units.load(Relaxed);
-        if units != 0 {
-            slot.units.store(0, Release);
-            self.run_units.store(self.run_units.load(Relaxed) - units, Release);
-            if let Some(address) = NonNull::new(slot.address.load(Relaxed)) {
+    /// Returns the runs that this cache holds to the pools. Any thread may.
+    pub(super) fn evict_runs(&self, heap: &Heap) {
+        for slot in self.runs.iter().filter(|slot| !slot.0.load(Relaxed).is_null()) {
+            if let Some((address, units)) = RunSlot::unpack(slot.0.swap(null_mut(), AcqRel)) {
                 // SAFETY: a kept run is a whole free run, by the contract of `push_run`, and has just left the cache.
                 unsafe { heap.runs.put(address, units) };
             }
@@ -533,8 +567,6 @@ impl ThreadCache {
             }
         }
         self.evict_runs(heap);
-        // What a thread that `fork` ended had counted and not yet kept.
-        self.run_units.store(0, Relaxed);
         drop(busy);
     }
 
@@ -552,7 +584,7 @@ impl ThreadCache {
     #[cfg(test)]
     pub(super) fn worst_case_bytes() -> usize {
         (0..CLASSES).map(|class| 2 * capacity_of(class) * super::class::size_of_class(class)).sum::<usize>()
-            + RUN_CACHE_BYTES
+            + (8 * 64 + 4 * 256 + 4096 << 10)
     }
 }
 
@@ -576,7 +608,7 @@ mod tests {
 
     #[test]
     fn a_thread_cache_is_bounded() {
-        assert!(ThreadCache::worst_case_bytes() <= 6 << 20);
+        assert!(ThreadCache::worst_case_bytes() <= 11 << 20);
         assert!(size_of::<ThreadCache>() <= 4096);
     }
 }

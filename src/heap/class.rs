@@ -18,11 +18,12 @@ pub(crate) const CLASSES: usize = 8 + 12 + 56;
 /// A slab is made of 64 KiB units, and starts at a multiple of this.
 pub(super) const SLAB_UNIT: usize = 64 << 10;
 
-/// The finer part of the table: up to this size in steps of 8 bytes, above it in steps of 128.
-const FINE_LIMIT: usize = 1024;
-const FINE_STEPS: usize = FINE_LIMIT / 8;
-const COARSE_OFFSET: usize = FINE_STEPS - FINE_LIMIT / 128;
-const TABLE_LEN: usize = COARSE_OFFSET + MAX_CLASS_SIZE / 128 + 1;
+/// The table has an entry for every 8 bytes.
+const STEP: usize = 8;
+const TABLE_LEN: usize = MAX_CLASS_SIZE / STEP + 1;
+
+/// The table holds classes times this: the size of what the fast path indexes by class, so that it need not multiply.
+pub(super) const SCALE: usize = 32;
 
 const fn sizes() -> [u32; CLASSES] {
     let mut sizes = [0; CLASSES];
@@ -44,33 +45,31 @@ const fn sizes() -> [u32; CLASSES] {
 
 pub(super) static SIZES: [u32; CLASSES] = sizes();
 
-const fn table() -> [u8; TABLE_LEN] {
+const fn table() -> [u16; TABLE_LEN] {
     let sizes = sizes();
     let mut table = [0; TABLE_LEN];
     let (mut index, mut class) = (0, 0);
     while index < TABLE_LEN {
-        let largest = if index <= FINE_STEPS { index * 8 } else { (index - COARSE_OFFSET) * 128 };
-        while (sizes[class] as usize) < largest {
+        while (sizes[class] as usize) < index * STEP {
             class += 1;
         }
-        table[index] = class as u8;
+        table[index] = (class * SCALE) as u16;
         index += 1;
     }
     table
 }
 
-static TABLE: [u8; TABLE_LEN] = table();
+static TABLE: [u16; TABLE_LEN] = table();
 
 /// The class that serves `bytes`, a size rounded up to its alignment, from 1 to [`MAX_CLASS_SIZE`].
 #[inline(always)]
 pub(crate) fn class_of(bytes: usize) -> usize {
     debug_assert!(0 < bytes && bytes <= MAX_CLASS_SIZE);
-    let index = if bytes <= FINE_LIMIT { bytes.div_ceil(8) } else { COARSE_OFFSET + bytes.div_ceil(128) };
     // The callers have compared `bytes` with the limit, from which the compiler knows that the index is in the table.
-    let class = usize::from(TABLE[index]);
-    // SAFETY: every entry of the table is a class, as asserted at compile time.
-    unsafe { core::hint::assert_unchecked(class < CLASSES) };
-    class
+    let scaled = usize::from(TABLE[bytes.div_ceil(STEP)]);
+    // SAFETY: every entry of the table is a class times the scale, as asserted at compile time.
+    unsafe { core::hint::assert_unchecked(scaled.is_multiple_of(SCALE) && scaled / SCALE < CLASSES) };
+    scaled / SCALE
 }
 
 /// The size of a class in bytes.
@@ -123,7 +122,7 @@ const _: () = {
     }
     let mut index = 0;
     while index < TABLE_LEN {
-        assert!((TABLE[index] as usize) < CLASSES);
+        assert!(TABLE[index] as usize % SCALE == 0 && (TABLE[index] as usize) / SCALE < CLASSES);
         index += 1;
     }
 };

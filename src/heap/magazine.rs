@@ -65,6 +65,8 @@ pub(super) struct Magazine {
     next: AtomicU32,
     /// Objects in it while it is not loaded.
     count: AtomicU32,
+    /// Always null: what lies below the first slot, for a bin whose magazine is empty.
+    floor: UnsafeCell<*mut u8>,
     slots: UnsafeCell<[*mut u8; SLOTS]>,
 }
 

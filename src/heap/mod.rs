@@ -44,7 +44,7 @@ use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
 use crate::sys::{poison, unpoison};
 use arena::UNIT;
-use cache::{FallbackCounts, Kept, Phase};
+use cache::{FallbackCounts, Phase};
 use class::{CLASSES, size_of_class};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -309,7 +309,7 @@ impl Heap {
     fn alloc_run(&'static self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
         let units = units_for(size);
         let run = match self.cache().pop_run(units, align) {
-            Some(run) => run,
+            Some(address) => run::Run { address, zero: false },
             None => {
                 let run = self.runs.take(units, align)?;
                 if run.zero {
@@ -345,10 +345,9 @@ impl Heap {
             } else {
                 let units = units_for(size);
                 poison(block.as_ptr(), units as usize * UNIT);
-                match self.cache().push_run(self, block, units) {
-                    Kept::Yes => return,
-                    Kept::ForOthers => {}
-                    Kept::No => self.runs.put(block, units),
+                match self.cache().push_run(block, units) {
+                    None => return,
+                    Some((replaced, units)) => self.runs.put(replaced, units),
                 }
             }
         }
