@@ -3,7 +3,19 @@
 //! A row times its work by `Stage::time`, frees all that it allocated before it returns (or leaves it to the drop at its
 //! end), joins its threads, and gives the same sequence of requests each time: its random numbers are seeded.
 
+mod aligned;
+mod block;
 mod buffers;
+mod classics;
+mod collections;
+mod dice;
+mod growth;
+mod phases;
+mod populations;
+mod programs;
+mod servers;
+mod threads;
+mod zeroed;
 
 use crate::Stage;
 
@@ -22,5 +34,19 @@ pub struct Row {
 
 /// All of them, in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Row> {
-    [buffers::ROWS].into_iter().flatten()
+    [
+        servers::ROWS,
+        classics::ROWS,
+        programs::ROWS,
+        collections::ROWS,
+        populations::ROWS,
+        phases::ROWS,
+        threads::ROWS,
+        aligned::ROWS,
+        growth::ROWS,
+        zeroed::ROWS,
+        buffers::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }

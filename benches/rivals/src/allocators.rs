@@ -1,0 +1,47 @@
+//! Who is compared.
+
+/// An allocator of the comparison.
+#[derive(Debug)]
+pub(crate) struct Allocator {
+    /// As in `--allocators` and in the names of the programs.
+    pub(crate) name: &'static str,
+    /// The feature of the child that brings it in.
+    pub(crate) feature: Option<&'static str>,
+    /// Whether it is one of the six that PageAlloc is measured against.
+    pub(crate) rival: bool,
+    /// Its colour in the charts.
+    pub(crate) colour: (u8, u8, u8),
+}
+
+const fn rival(name: &'static str, feature: Option<&'static str>, colour: (u8, u8, u8)) -> Allocator {
+    Allocator { name, feature, rival: true, colour }
+}
+
+const fn own(name: &'static str, colour: (u8, u8, u8)) -> Allocator {
+    Allocator { name, feature: None, rival: false, colour }
+}
+
+/// All of them, in the order of the table.
+pub(crate) const ALLOCATORS: [Allocator; 8] = [
+    rival("malloc", None, (0x8c, 0x8c, 0x8c)),
+    rival("mimalloc", Some("mimalloc"), (0xe6, 0x9f, 0x00)),
+    rival("jemalloc", Some("jemalloc"), (0x56, 0xb4, 0xe9)),
+    rival("snmalloc", Some("snmalloc"), (0x00, 0x9e, 0x73)),
+    rival("rpmalloc", Some("rpmalloc"), (0xcc, 0x79, 0xa7)),
+    rival("tcmalloc", Some("tcmalloc"), (0xb8, 0xa4, 0x2f)),
+    own("mapalloc", (0x7a, 0x1f, 0x1f)),
+    own("mapalloc-slabs", (0xd5, 0x1a, 0x1a)),
+];
+
+/// Those with these names, or all.
+pub(crate) fn choose(names: &[String]) -> Result<Vec<&'static Allocator>, String> {
+    if names.is_empty() {
+        return Ok(ALLOCATORS.iter().collect());
+    }
+    let find = |name: &String| {
+        let known = || ALLOCATORS.iter().map(|allocator| allocator.name).collect::<Vec<_>>().join(", ");
+        let found = ALLOCATORS.iter().find(|allocator| allocator.name == name);
+        found.ok_or_else(|| format!("no allocator is called {name}; there are {}", known()))
+    };
+    names.iter().map(find).collect()
+}
