@@ -4,7 +4,7 @@
 //! finds what its allocation chose. The one exception is global and permanent: a process in which the engine cannot be set
 //! up at all (no address space to reserve) has every block on the fallback heap.
 
-use crate::heap::{self, Answer, class_of, is_class, routed_size};
+use crate::heap::{self, Answer, HugePages, Options, class_of, is_class, routed_size};
 use crate::stats::Stats;
 use core::alloc::{GlobalAlloc, Layout};
 use std::alloc::System;
@@ -54,6 +54,7 @@ use std::alloc::System;
 pub struct PageAlloc<F = System> {
     fallback: F,
     small_limit: usize,
+    options: Options,
 }
 
 /// Objects of at most this many bytes go to the fallback heap unless
@@ -96,7 +97,7 @@ impl<F> PageAlloc<F> {
     /// An allocator whose small objects, of at most 1,024 bytes, live on another heap.
     #[must_use]
     pub const fn with_fallback(fallback: F) -> Self {
-        Self { fallback, small_limit: DEFAULT_SMALL_LIMIT }
+        Self { fallback, small_limit: DEFAULT_SMALL_LIMIT, options: Options::new() }
     }
 
     /// Sends objects of at most `bytes` to the fallback heap, by their size rounded up to their alignment. With 0 the
@@ -106,6 +107,31 @@ impl<F> PageAlloc<F> {
     #[must_use]
     pub const fn with_small_limit(mut self, bytes: usize) -> Self {
         self.small_limit = bytes;
+        self
+    }
+
+    /// Chooses which memory is backed by huge pages: [`HugePages::Dense`] if not told otherwise.
+    ///
+    /// Huge pages make the first touch of memory about five times faster and spare the processor's TLB, and cost memory
+    /// where little of each is used. `docs/design.md` has the comparison of the three policies over many programs.
+    ///
+    /// The engine is one per process: of several `PageAlloc` values the one that needed new memory last decides.
+    #[must_use]
+    pub const fn with_huge_pages(mut self, huge_pages: HugePages) -> Self {
+        self.options = self.options.with_huge_pages(huge_pages);
+        self
+    }
+
+    /// Allows or forbids the background thread, which is allowed if not told otherwise.
+    ///
+    /// The free that leaves more than a few MiB free starts a thread. It gives back what stays unused for some tenths of a
+    /// second, also in a program that does nothing, and ends when there is nothing more to do. It takes no signals, and a
+    /// child of `fork` starts without it. Forbid it in a program that must have one thread only (`unshare` and `setns`
+    /// can ask for that) or that runs under a seccomp filter which kills on `clone`; memory then falls to the budget for
+    /// free memory only, and by [`purge`](Self::purge).
+    #[must_use]
+    pub const fn with_background_thread(mut self, allowed: bool) -> Self {
+        self.options = self.options.with_background(allowed);
         self
     }
 
@@ -200,6 +226,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// An allocation that is neither small nor in the thread's magazines.
     #[inline(never)]
     fn alloc_slow(&self, size: usize, align: usize, zeroed: bool) -> *mut u8 {
+        heap::obey(self.options);
         let routed = routed_size(size, align);
         let answer =
             if is_class(routed) { heap::alloc_class(class_of(routed)) } else { heap::alloc_pages(size, align, zeroed) };

@@ -80,6 +80,7 @@ mod zeroed;
 pub use boxed::PageBox;
 pub use error::{Error, Operation, Result};
 pub use global::PageAlloc;
+pub use heap::HugePages;
 pub use page::page_size;
 pub use stats::{RouteStats, Stats};
 pub use vec::PageVec;

@@ -11,6 +11,7 @@
 
 use super::class::SLAB_UNIT;
 use super::descriptor::{BITMAP_BYTES, Slab, Tag};
+use super::options::{self, HugePages};
 use super::table::Table;
 use crate::error::{Error, Operation, Result};
 use crate::map::Region;
@@ -24,6 +25,9 @@ use core::sync::atomic::{
 
 /// The bytes of a unit.
 pub(super) const UNIT: usize = 4 << 10;
+
+/// The first bytes of an arena are in small pages unless asked otherwise: so small a heap is rarely dense.
+const DENSE_FROM: usize = 16 << 20;
 
 /// Units to a slab unit.
 pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;
@@ -167,11 +171,27 @@ impl Arenas {
                 Self::commit(arena, frontier + exact).map(|()| exact)
             });
             let Ok(grown) = grown else { return Extension::Refused };
+            Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT);
             arena.frontier.store(frontier + grown, Release);
             let first = UnitId(((number << ARENA_SHIFT) + frontier) as u32);
             return Extension::Added(first, grown as u32);
         }
         Extension::NoRoom
+    }
+
+    /// Asks for huge pages for new memory, by the policy: dense memory is what a heap that is large already adds, since
+    /// runs are cut from its lower end.
+    fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize) {
+        let from = match options::huge_pages() {
+            HugePages::Never => return,
+            HugePages::Dense => from.max(DENSE_FROM),
+            HugePages::Always => from,
+        };
+        // The unit that the frontier was in the middle of is whole now.
+        let (from, to) = (round_down(from, HUGE_UNIT), round_down(to, HUGE_UNIT));
+        if from < to {
+            arena.data.prefer_huge_pages(from, to - from);
+        }
     }
 
     fn commit(arena: &Arena, units: usize) -> Result<()> {

@@ -467,10 +467,7 @@ impl ThreadCache {
         let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
             bin.previous.store(loaded, Relaxed);
             Some(previous)
-        } else if previous != 0 && !narrow && heap.depot.put_full(class, previous) {
-            bin.previous.store(loaded, Relaxed);
-            heap.depot.take_empty()
-        } else if previous == 0 && !full {
+        } else if (previous == 0 && !full) || (previous != 0 && !narrow && heap.depot.put_full(class, previous)) {
             bin.previous.store(loaded, Relaxed);
             heap.depot.take_empty()
         } else {

@@ -122,7 +122,7 @@ const _: () = {
     }
     let mut index = 0;
     while index < TABLE_LEN {
-        assert!(TABLE[index] as usize % SCALE == 0 && (TABLE[index] as usize) / SCALE < CLASSES);
+        assert!((TABLE[index] as usize).is_multiple_of(SCALE) && (TABLE[index] as usize) / SCALE < CLASSES);
         index += 1;
     }
 };

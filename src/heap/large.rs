@@ -13,6 +13,7 @@ use super::extent::{ByAddress, Extent};
 use super::gauge::Gauge;
 use super::lock::{Mutex, RawLock};
 use super::misuse;
+use super::options::{self, HugePages};
 use crate::map::{MapOptions, Mapping, zero_pages};
 use crate::page::{DENSE_HUGE_MIN, HUGE_UNIT, page_size, round_up};
 use crate::sys::{poison, unpoison};
@@ -65,18 +66,19 @@ pub(super) struct Large {
 }
 
 impl State {
-    /// The cached mapping that fits best: long enough, not resident far beyond the request, aligned. Zeros, which may be
+    /// The cached mapping that fits best: long enough, best not resident far beyond the request, aligned. Zeros, which may be
     /// used sparsely, never come from a mapping with huge pages.
     fn find_cached(&self, size: usize, align: usize, zeroed: bool) -> Option<usize> {
         let fits = |extent: &Extent| {
-            extent.len >= size
-                && extent.high <= size + size / 4
-                && extent.base.addr().get() & (align - 1) == 0
-                && !(zeroed && extent.huge)
+            extent.len >= size && extent.base.addr().get() & (align - 1) == 0 && !(zeroed && extent.huge)
         };
+        let close = |extent: &Extent| extent.high <= size + size / 4;
         let candidates = self.cache[..self.cached].iter().enumerate();
-        let lengths = candidates.filter_map(|(at, slot)| slot.filter(fits).map(|extent| (at, extent.len)));
-        lengths.min_by_key(|&(_, len)| len).map(|(at, _)| at)
+        let fitting = candidates.filter_map(|(at, slot)| slot.filter(fits).map(|extent| (at, extent)));
+        // Zeros cost a memset for what is resident: only of what is needed. Other blocks are better off with too much
+        // that is resident than with faults for all.
+        let usable = fitting.filter(|(_, extent)| !zeroed || close(extent));
+        usable.min_by_key(|(_, extent)| (!close(extent), extent.len)).map(|(at, _)| at)
     }
 
     fn take_cached_at(&mut self, at: usize) -> Option<Extent> {
@@ -175,7 +177,11 @@ impl Large {
     /// Makes a committed mapping the home of a block of `size` bytes, which was promised; `dense` if the block is going to
     /// be written whole.
     pub(super) fn adopt(&self, mut mapping: Mapping, size: usize, dense: bool) -> NonNull<u8> {
-        let huge = dense && size >= DENSE_HUGE_MIN;
+        let huge = match options::huge_pages() {
+            HugePages::Never => false,
+            HugePages::Dense => dense && size >= DENSE_HUGE_MIN,
+            HugePages::Always => true,
+        };
         if huge {
             // The whole mapping, so that it stays one area (E1 of `extent`).
             mapping.prefer_huge_pages();

@@ -29,6 +29,7 @@ mod large;
 mod lock;
 mod magazine;
 mod misuse;
+mod options;
 mod order;
 mod route;
 mod run;
@@ -37,6 +38,8 @@ mod table;
 mod threads;
 
 pub(crate) use class::class_of;
+pub use options::HugePages;
+pub(crate) use options::{Options, obey};
 pub(crate) use route::{is_class, routed_size};
 
 use crate::map::zero_pages;

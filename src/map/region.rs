@@ -100,6 +100,15 @@ impl Region {
         }
     }
 
+    /// Asks for huge pages for a range.
+    pub(crate) fn prefer_huge_pages(&self, offset: usize, len: usize) {
+        debug_assert!(offset + len <= self.committed());
+        if let Some(start) = NonNull::new(self.base().wrapping_add(offset)) {
+            // SAFETY: within the region (R1). A kernel without huge pages refuses, and small ones are good too.
+            let _ = unsafe { sys::advise(start, len, sys::PageAdvice::HugePage) };
+        }
+    }
+
     /// Whether the page at an offset is resident; `false` if the kernel does not say.
     pub(crate) fn is_resident(&self, offset: usize) -> bool {
         let mut resident = [0];
