@@ -32,7 +32,7 @@ use std::alloc::System;
 /// | up to 4 MiB, alignment up to 64 KiB | exact runs of pages in arenas |
 /// | above | a mapping of its own, kept for reuse when freed |
 ///
-/// A block above 32 KiB that grows by `realloc` to 128 KiB or more moves to reserved address space, where growing further
+/// A block above 32 KiB that grows by `realloc` to 1 MiB or more moves to reserved address space, where growing further
 /// costs neither a copy nor a system call; blocks of more than 16 MiB grow by moving their pages.
 ///
 /// # What it promises
@@ -192,9 +192,11 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         new
     }
 
+    // The arguments of the slow paths are in the order of the fast path's registers, which then need no shuffling.
+
     /// An allocation whose size is to be rounded up to its alignment first.
     #[inline(never)]
-    fn alloc_aligned(&self, size: usize, align: usize, zeroed: bool) -> *mut u8 {
+    fn alloc_aligned(size: usize, align: usize, zeroed: bool, this: &Self) -> *mut u8 {
         let routed = routed_size(size, align);
         if is_class(routed)
             && let Some(object) = heap::pop_class(class_of(routed))
@@ -205,7 +207,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
             }
             return object;
         }
-        self.alloc_slow(size, align, zeroed)
+        Self::alloc_slow(size, align, zeroed, this)
     }
 
     /// A free of such a block.
@@ -213,21 +215,27 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// # Safety
     /// As for `GlobalAlloc::dealloc`.
     #[inline(never)]
-    unsafe fn dealloc_aligned(&self, block: *mut u8, size: usize, align: usize) {
+    unsafe fn dealloc_aligned(block: *mut u8, size: usize, align: usize, this: &Self) {
         let routed = routed_size(size, align);
         // SAFETY: the caller's contract; the route is that of the allocation.
         unsafe {
             if !(is_class(routed) && heap::push_class(block, class_of(routed))) {
-                self.dealloc_slow(block, size, align);
+                Self::dealloc_slow(block, size, align, this);
             }
         }
     }
 
     /// An allocation that is neither small nor in the thread's magazines.
     #[inline(never)]
-    fn alloc_slow(&self, size: usize, align: usize, zeroed: bool) -> *mut u8 {
-        heap::obey(self.options);
+    fn alloc_slow(size: usize, align: usize, zeroed: bool, this: &Self) -> *mut u8 {
         let routed = routed_size(size, align);
+        if !is_class(routed)
+            && !zeroed
+            && let Some(block) = heap::pop_run(size, align)
+        {
+            return block;
+        }
+        heap::obey(this.options);
         let answer =
             if is_class(routed) { heap::alloc_class(class_of(routed)) } else { heap::alloc_pages(size, align, zeroed) };
         match answer {
@@ -238,7 +246,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
                 }
                 block
             }
-            Answer::Unavailable => self.fallback_alloc(layout(size, align), zeroed),
+            Answer::Unavailable => this.fallback_alloc(layout(size, align), zeroed),
         }
     }
 
@@ -247,17 +255,20 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// # Safety
     /// As for `GlobalAlloc::dealloc`.
     #[inline(never)]
-    unsafe fn dealloc_slow(&self, block: *mut u8, size: usize, align: usize) {
+    unsafe fn dealloc_slow(block: *mut u8, size: usize, align: usize, this: &Self) {
         let routed = routed_size(size, align);
         // SAFETY: the caller's contract; the route is that of the allocation.
         unsafe {
+            if !is_class(routed) && heap::push_run(block, size, align) {
+                return;
+            }
             let freed = if is_class(routed) {
                 heap::dealloc_class(block, class_of(routed))
             } else {
                 heap::dealloc_pages(block, size, align)
             };
             if !freed {
-                self.fallback_dealloc(block, layout(size, align));
+                this.fallback_dealloc(block, layout(size, align));
             }
         }
     }
@@ -291,14 +302,14 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
             return self.fallback_alloc(layout, false);
         }
         if layout.align() > PLAIN_ALIGN {
-            return self.alloc_aligned(layout.size(), layout.align(), false);
+            return Self::alloc_aligned(layout.size(), layout.align(), false, self);
         }
         if is_class(layout.size())
             && let Some(object) = heap::pop_class(class_of(layout.size()))
         {
             return object;
         }
-        self.alloc_slow(layout.size(), layout.align(), false)
+        Self::alloc_slow(layout.size(), layout.align(), false, self)
     }
 
     #[inline(always)]
@@ -307,7 +318,7 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
             return self.fallback_alloc(layout, true);
         }
         if layout.align() > PLAIN_ALIGN {
-            return self.alloc_aligned(layout.size(), layout.align(), true);
+            return Self::alloc_aligned(layout.size(), layout.align(), true, self);
         }
         if is_class(layout.size())
             && let Some(object) = heap::pop_class(class_of(layout.size()))
@@ -316,7 +327,7 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
             unsafe { object.write_bytes(0, layout.size()) };
             return object;
         }
-        self.alloc_slow(layout.size(), layout.align(), true)
+        Self::alloc_slow(layout.size(), layout.align(), true, self)
     }
 
     #[inline(always)]
@@ -327,12 +338,12 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
                 return self.fallback_dealloc(block, layout);
             }
             if layout.align() > PLAIN_ALIGN {
-                return self.dealloc_aligned(block, layout.size(), layout.align());
+                return Self::dealloc_aligned(block, layout.size(), layout.align(), self);
             }
             if is_class(layout.size()) && heap::push_class(block, class_of(layout.size())) {
                 return;
             }
-            self.dealloc_slow(block, layout.size(), layout.align());
+            Self::dealloc_slow(block, layout.size(), layout.align(), self);
         }
     }
 

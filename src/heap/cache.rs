@@ -512,6 +512,21 @@ impl ThreadCache {
         slot.compare_exchange(kept, null_mut(), AcqRel, Relaxed).ok().map(|_| address)
     }
 
+    /// Keeps a freed run, if its slot is empty.
+    ///
+    /// # Safety
+    /// As for [`push_run`](Self::push_run), if this is `true`.
+    #[inline(always)]
+    pub(super) unsafe fn keep_run(&self, address: NonNull<u8>, units: u32) -> bool {
+        let slot = &self.runs[run_slot(units)].0;
+        // Only the owner fills a slot, so no exchange is needed.
+        let keeps = slot.load(Relaxed).is_null() && self.is_attached();
+        if keeps {
+            slot.store(RunSlot::pack(address, units), Release);
+        }
+        keeps
+    }
+
     /// Keeps a freed run of at most [`MAX_RUN_SIZE`] bytes. Returns what it replaces, if anything, or the run itself if
     /// the cache is nobody's.
     ///
@@ -524,11 +539,6 @@ impl ThreadCache {
         }
         let slot = &self.runs[run_slot(units)].0;
         let packed = RunSlot::pack(address, units);
-        // An empty slot needs no exchange: only the owner fills it.
-        if slot.load(Relaxed).is_null() {
-            slot.store(packed, Release);
-            return None;
-        }
         RunSlot::unpack(slot.swap(packed, AcqRel))
     }
 

@@ -128,6 +128,37 @@ pub(crate) unsafe fn dealloc_class(object: *mut u8, class: usize) -> bool {
 
 // ---- Pages ----
 
+/// A page run that this thread has freed, of exactly the pages that a block above the size classes needs.
+#[inline(always)]
+pub(crate) fn pop_run(size: usize, align: usize) -> Option<*mut u8> {
+    if page_route(size, align) != PageRoute::Run {
+        return None;
+    }
+    let units = units_for(size);
+    let address = cache::current().pop_run(units, align)?.as_ptr();
+    unpoison(address, units as usize * UNIT);
+    Some(address)
+}
+
+/// Keeps a freed page run, if the thread has room for it.
+///
+/// # Safety
+/// The block was allocated with this size and alignment, above the size classes, and nothing uses it again if this is
+/// `true`.
+#[inline(always)]
+pub(crate) unsafe fn push_run(block: *mut u8, size: usize, align: usize) -> bool {
+    if page_route(size, align) != PageRoute::Run || (size >= GROWTH_MIN && HEAP.growth.contains(block)) {
+        return false;
+    }
+    let units = units_for(size);
+    // SAFETY: the caller's contract; a block of this route outside of the growth slots is a run of these units.
+    let kept = NonNull::new(block).is_some_and(|block| unsafe { cache::current().keep_run(block, units) });
+    if kept {
+        poison(block, units as usize * UNIT);
+    }
+    kept
+}
+
 /// A block above the size classes.
 #[inline(never)]
 pub(crate) fn alloc_pages(size: usize, align: usize, zeroed: bool) -> Answer {

@@ -14,7 +14,7 @@ pub(super) const MAX_RUN_SIZE: usize = 4 << 20;
 pub(super) const MAX_RUN_ALIGN: usize = 64 << 10;
 
 /// A block that is reallocated to at least this many bytes moves to a growth slot.
-pub(super) const GROWTH_MIN: usize = 128 << 10;
+pub(super) const GROWTH_MIN: usize = 1 << 20;
 
 /// The part of the engine that serves a request beyond the size classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
