@@ -27,7 +27,7 @@ use std::alloc::System;
 ///
 /// | `r` | served by |
 /// |---|---|
-/// | at most the small limit | the fallback heap |
+/// | size at most the small limit, alignment at most 16 | the fallback heap |
 /// | up to 32 KiB | size classes: magazines of each thread over slabs |
 /// | up to 4 MiB, alignment up to 64 KiB | exact runs of pages in arenas |
 /// | above | a mapping of its own, kept for reuse when freed |
@@ -41,9 +41,10 @@ use std::alloc::System;
 /// * A child of `fork` can allocate and free, whatever other threads were doing.
 /// * `errno` is as it was before the call, unless the fallback heap changes it.
 /// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
-///   and up to 256 MiB more for a while where what was given back is soon asked for again. What threads keep for themselves comes on top:
-///   at most 6 MiB each, if a thread has used every size class, and 8 MiB that they share. So do the pages that such
-///   objects hold in slabs that are empty but for them; [`purge`](Self::purge) gives those back.
+///   and up to 256 MiB more for a while where what was given back is soon asked for again. What is left unused for some
+///   tenths of a second goes back too, also in a program that then does nothing: see
+///   [`with_background_thread`](Self::with_background_thread). What threads keep for themselves comes on top: objects in
+///   magazines, at most 4 MiB in each thread if it uses every size class, and the pages that they lie in.
 ///
 /// It must not be called from signal handlers, as no allocator may that the C library does not list as
 /// [async-signal-safe](https://man7.org/linux/man-pages/man7/signal-safety.7.html).
@@ -100,8 +101,8 @@ impl<F> PageAlloc<F> {
         Self { fallback, small_limit: DEFAULT_SMALL_LIMIT, options: Options::new() }
     }
 
-    /// Sends objects of at most `bytes` to the fallback heap, by their size rounded up to their alignment. With 0 the
-    /// slabs serve every size from 1 byte up, and the fallback heap serves nothing.
+    /// Sends objects of at most `bytes` to the fallback heap, unless their alignment is above 16 bytes, which `malloc` does
+    /// not give unasked. With 0 the slabs serve every size from 1 byte up, and the fallback heap serves nothing.
     ///
     /// A limit above 32 KiB sends everything up to it to the fallback heap too.
     #[must_use]

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! * **B1** at most one thread runs; the state says so: it is `RUNNING` or `STOPPING` from before the thread is created
-//!   until its last step.
+//!   until its last step, which makes it `ENDED` or `STOPPED`.
 //! * **B2** `thread` is the identifier of the thread that was created last; it is joined once, by whoever takes the state
 //!   out of `ENDED` or stops it.
 
@@ -24,12 +24,17 @@ const ENDED: u32 = 2;
 const STOPPING: u32 = 3;
 /// The system refused a thread: the budget alone has to do.
 const REFUSED: u32 = 4;
+/// The thread has done as it was asked to.
+const STOPPED: u32 = 5;
 
 /// How often the thread looks.
 const INTERVAL_MILLISECONDS: u32 = 200;
 
 /// It ends after so many looks that found nothing to give back.
 const QUIET_LOOKS: u32 = 4;
+
+/// Whoever asks the thread to end waits for so many intervals at the most.
+const STOP_WAITS: u32 = 5;
 
 /// This much free memory may lie idle for ever: too little for a thread.
 const WORTH_A_THREAD: usize = 3 << 20;
@@ -91,16 +96,23 @@ impl Background {
         }
     }
 
-    /// Ends the thread and waits for its end. To be called without any lock of the engine.
+    /// Ends the thread and waits for its end, within reason: a program may end from a signal handler, above a frame that
+    /// holds the lock which the thread waits for.
     pub(super) fn stop(&self) {
         if self.state.compare_exchange(RUNNING, STOPPING, AcqRel, Relaxed).is_ok() {
             sys::futex_wake(&self.state);
-            self.thread.join();
-            self.state.store(NONE, Release);
-        } else if self.state.compare_exchange(ENDED, STOPPING, AcqRel, Relaxed).is_ok() {
-            self.thread.join();
-            self.state.store(NONE, Release);
+            let stopping = || self.state.load(Acquire) == STOPPING;
+            (0..STOP_WAITS).take_while(|_| stopping()).for_each(|_| {
+                sys::futex_wait_for(&self.state, STOPPING, INTERVAL_MILLISECONDS);
+            });
+            if stopping() {
+                return;
+            }
+        } else if self.state.compare_exchange(ENDED, STOPPED, AcqRel, Relaxed).is_err() {
+            return;
         }
+        self.thread.join();
+        self.state.store(NONE, Release);
     }
 
     /// In the child of a `fork`, which has none of the parent's threads.
@@ -108,10 +120,14 @@ impl Background {
         self.state.store(NONE, Relaxed);
     }
 
-    /// Ends the thread from within, unless it was asked to end anyway or there is new work.
-    fn rest(&self, free: usize) -> bool {
+    /// The last step of the thread.
+    fn rest(&self, free: usize) {
         self.left.set(free);
-        self.state.compare_exchange(RUNNING, ENDED, AcqRel, Relaxed).is_ok()
+        if self.state.compare_exchange(RUNNING, ENDED, AcqRel, Relaxed).is_err() {
+            // It was asked to end meanwhile.
+            self.state.store(STOPPED, Release);
+            sys::futex_wake(&self.state);
+        }
     }
 }
 
@@ -124,7 +140,8 @@ extern "C" fn run() {
     heap.purge_idle();
     while quiet < QUIET_LOOKS {
         sys::futex_wait_for(&background.state, RUNNING, INTERVAL_MILLISECONDS);
-        if background.state.load(Acquire) != RUNNING {
+        if background.state.compare_exchange(STOPPING, STOPPED, AcqRel, Relaxed).is_ok() {
+            sys::futex_wake(&background.state);
             return;
         }
         if heap.purge_idle() > 0 {

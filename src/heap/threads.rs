@@ -46,6 +46,7 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
     // SAFETY: the value is what `attach` set: a registered cache (H1), which the ending thread owns.
     let cache = unsafe { &*value.cast::<ThreadCache>() };
     super::HEAP.retire(cache);
+    super::HEAP.settle();
 }
 
 /// A library that is unloaded must leave no destructor behind, which would run in threads that end later. What the caches
@@ -146,19 +147,19 @@ impl Threads {
 
 impl Heap {
     /// Takes the cache of a thread that ends, or that `fork` left behind.
-    fn retire(&'static self, cache: &'static ThreadCache) {
+    fn retire(&self, cache: &'static ThreadCache) {
         if !cache.is_attached() {
             misuse::abort(b"mapalloc: a thread's cache was retired twice\n");
         }
         // SAFETY: the owner is ending or gone, so the cache is the caller's.
         unsafe { cache.flush(self) };
         self.threads.put(cache);
-        self.settle();
+        self.keep_within_budget();
     }
 
     /// In the child of a `fork`, hands on the caches of the threads that exist in the parent only. A cache that its thread
     /// was about to change is left as it is: what it holds is lost to the child.
-    pub(super) fn retire_orphans(&'static self) {
+    pub(super) fn retire_orphans(&self) {
         let own = cache::current();
         for other in self.threads.all() {
             if !core::ptr::eq(own, other) && other.is_orphaned_whole() {

@@ -9,20 +9,26 @@ pub(crate) struct Allocator {
     pub(crate) feature: Option<&'static str>,
     /// Whether it is one of the six that PageAlloc is measured against.
     pub(crate) rival: bool,
+    /// Whether it is compared without being asked for.
+    pub(crate) usual: bool,
     /// Its colour in the charts.
     pub(crate) colour: (u8, u8, u8),
 }
 
 const fn rival(name: &'static str, feature: Option<&'static str>, colour: (u8, u8, u8)) -> Allocator {
-    Allocator { name, feature, rival: true, colour }
+    Allocator { name, feature, rival: true, usual: true, colour }
 }
 
 const fn own(name: &'static str, colour: (u8, u8, u8)) -> Allocator {
-    Allocator { name, feature: None, rival: false, colour }
+    Allocator { name, feature: None, rival: false, usual: true, colour }
+}
+
+const fn variant(name: &'static str, colour: (u8, u8, u8)) -> Allocator {
+    Allocator { name, feature: None, rival: false, usual: false, colour }
 }
 
 /// All of them, in the order of the table.
-pub(crate) const ALLOCATORS: [Allocator; 8] = [
+pub(crate) const ALLOCATORS: [Allocator; 10] = [
     rival("malloc", None, (0x8c, 0x8c, 0x8c)),
     rival("mimalloc", Some("mimalloc"), (0xe6, 0x9f, 0x00)),
     rival("jemalloc", Some("jemalloc"), (0x56, 0xb4, 0xe9)),
@@ -31,12 +37,14 @@ pub(crate) const ALLOCATORS: [Allocator; 8] = [
     rival("tcmalloc", Some("tcmalloc"), (0xb8, 0xa4, 0x2f)),
     own("mapalloc", (0x7a, 0x1f, 0x1f)),
     own("mapalloc-slabs", (0xd5, 0x1a, 0x1a)),
+    variant("mapalloc-never", (0x44, 0x44, 0xaa)),
+    variant("mapalloc-always", (0x22, 0x88, 0xbb)),
 ];
 
-/// Those with these names, or all.
+/// Those with these names, or the usual ones.
 pub(crate) fn choose(names: &[String]) -> Result<Vec<&'static Allocator>, String> {
     if names.is_empty() {
-        return Ok(ALLOCATORS.iter().collect());
+        return Ok(ALLOCATORS.iter().filter(|allocator| allocator.usual).collect());
     }
     let find = |name: &String| {
         let known = || ALLOCATORS.iter().map(|allocator| allocator.name).collect::<Vec<_>>().join(", ");

@@ -99,9 +99,10 @@ impl Cell {
     }
 }
 
-/// The least of a figure among the rivals of a row.
+/// The least of a figure among the rivals of a row; among all if no rival takes part.
 fn least(cells: &[Cell], chosen: &[&Allocator], figure: impl Fn(&Cell) -> Option<f64>) -> Option<f64> {
-    let rivals = cells.iter().zip(chosen).filter(|(_, allocator)| allocator.rival);
+    let alone = !chosen.iter().any(|allocator| allocator.rival);
+    let rivals = cells.iter().zip(chosen).filter(|(_, allocator)| allocator.rival || alone);
     rivals.filter_map(|(cell, _)| figure(cell)).min_by(f64::total_cmp)
 }
 

@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
-    /// Only these allocators, separated by commas
+    /// Only these allocators, separated by commas; mapalloc-never and mapalloc-always have the other policies for huge pages
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     allocators: Vec<String>,
 
@@ -91,7 +91,8 @@ fn compare(cli: &Cli, rows: &[&Row]) -> Result<(), String> {
     let cells = measure(cli, rows, &chosen, &programs, threads);
     let text = table::markdown(rows, &chosen, &cells, &machine::words(threads, cli.rounds));
     print!("{}", table::terminal(rows, &chosen, &cells));
-    let whole = cli.only.is_empty() && chosen.len() == ALLOCATORS.len();
+    let usual = ALLOCATORS.iter().filter(|allocator| allocator.usual).count();
+    let whole = cli.only.is_empty() && chosen.iter().filter(|allocator| allocator.usual).count() == usual;
     let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/rivals");
     let Some(out) = cli.out.clone().or(whole.then_some(default)) else { return Ok(()) };
     let failed = |error: &dyn std::fmt::Display| format!("cannot write the results: {error}");
@@ -115,26 +116,33 @@ fn measure(
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} {msg}") {
         bar.set_style(style);
     }
+    let run = &|row: &Row, at: usize, cell: &mut Cell, kind| {
+        bar.inc(1);
+        match &programs[at] {
+            Err(_) => cell.failure = Some("does not build".into()),
+            Ok(_) if cell.failure.is_some() => {}
+            Ok(program) => cell.add(runs::run(program, row.name, threads, kind)),
+        }
+    };
     for pass in 0..passes {
         for (row, cells) in rows.iter().zip(&mut cells) {
             bar.set_message(row.name);
+            if pass == usize::from(cli.rounds) {
+                // They rest most of the time, and their time is not taken: two at once.
+                for (pair, cells) in cells.chunks_mut(2).enumerate() {
+                    std::thread::scope(|scope| {
+                        for (other, cell) in cells.iter_mut().enumerate() {
+                            scope.spawn(move || run(row, 2 * pair + other, cell, runs::Kind::Memory));
+                        }
+                    });
+                }
+                continue;
+            }
+            let kind = if pass < usize::from(cli.rounds) { runs::Kind::Time } else { runs::Kind::Syscalls };
             // Each round begins with another allocator.
             for turn in 0..chosen.len() {
                 let at = (turn + pass) % chosen.len();
-                bar.inc(1);
-                let cell = &mut cells[at];
-                let Ok(program) = &programs[at] else {
-                    cell.failure = Some("does not build".into());
-                    continue;
-                };
-                if cell.failure.is_none() {
-                    let kind = match pass {
-                        pass if pass < usize::from(cli.rounds) => runs::Kind::Time,
-                        pass if pass == usize::from(cli.rounds) => runs::Kind::Memory,
-                        _ => runs::Kind::Syscalls,
-                    };
-                    cell.add(runs::run(program, row.name, threads, kind));
-                }
+                run(row, at, &mut cells[at], kind);
             }
         }
     }

@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 pub(crate) type Report = BTreeMap<String, f64>;
 
 /// A row that takes longer than this is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the huge pages are looked at.
 const GLANCE: Duration = Duration::from_millis(10);
