@@ -1,4 +1,5 @@
-//! The table of the README: malloc against `PageAlloc`, and `Vec` against `PageVec`.
+//! Single operations: malloc against `PageAlloc`, and `Vec` against `PageVec`, whose table the README shows. Whole
+//! workloads, and other allocators, are in `benches/rivals`.
 //!
 //! ```text
 //! cargo run --release --example compare -- [--rounds N] [--row WORDS]... [--list]
