@@ -165,7 +165,9 @@ impl Arenas {
             if room < units as usize {
                 continue;
             }
-            let generous = room.min((units + ahead) as usize);
+            // Ends at a whole huge page: one that is half handed out as small pages stays so.
+            let end = round_up((frontier + (units + ahead) as usize) * UNIT, HUGE_UNIT) / UNIT;
+            let generous = room.min(end - frontier);
             let grown = Self::commit(arena, frontier + generous).map(|()| generous).or_else(|_| {
                 let exact = units as usize;
                 Self::commit(arena, frontier + exact).map(|()| exact)

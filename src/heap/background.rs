@@ -69,6 +69,13 @@ impl Background {
         }
     }
 
+    /// Whether idle memory is looked after, now or as soon as there is some.
+    #[inline]
+    pub(super) fn is_available(&self) -> bool {
+        let state = self.state.load(Relaxed);
+        state <= ENDED && !self.forbidden.load(Relaxed)
+    }
+
     /// Starts the thread if `free` bytes are worth one and none runs.
     #[inline]
     pub(super) fn notice(&'static self, free: usize) {
@@ -161,6 +168,7 @@ impl Heap {
 
     /// Gives back what has been free since the last call; returns how many bytes that was, or what must come first.
     fn purge_idle(&'static self) -> usize {
+        self.budget.age(self.live_bytes());
         let mut done = self.depot_idle();
         // Whoever needs one soon finds it in the pool.
         self.threads.all().for_each(|cache| cache.evict_runs(self));

@@ -1,8 +1,11 @@
 //! How much free memory may stay resident: a budget in bytes, not a timer.
 //!
-//! The free that exceeds the budget gives the excess back, so that memory falls without a thread, a clock or further
-//! activity. The budget is a share of what is live, between a floor and a ceiling; and memory that is asked for again soon
-//! after it was given back (regret) raises it for a while, so that no cycle of giving back and faulting in can settle.
+//! The free that exceeds the budget gives the excess back, so that memory falls without a clock or further activity. The
+//! budget is a share of what is live, between a floor and a ceiling; and memory that is asked for again soon after it was
+//! given back (regret) raises it for a while, so that no cycle of giving back and faulting in can settle.
+//!
+//! While the background thread looks after what lies idle, the budget is also what was live lately and is free now: what
+//! rises and falls in cycles then keeps its pages, and the process is never larger for it than it has just been.
 
 use crate::sys;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -32,6 +35,9 @@ pub(super) struct Budget {
     /// What was given back lately and not regretted since, and when the last of it was.
     purged: AtomicUsize,
     purged_at: AtomicU64,
+    /// The most that was live since the background thread last looked, and in the interval before.
+    peak: AtomicUsize,
+    last_peak: AtomicUsize,
 }
 
 impl Budget {
@@ -41,7 +47,27 @@ impl Budget {
             bonus_since: AtomicU64::new(0),
             purged: AtomicUsize::new(0),
             purged_at: AtomicU64::new(0),
+            peak: AtomicUsize::new(0),
+            last_peak: AtomicUsize::new(0),
         }
+    }
+
+    /// Notes how much is live after it has become more.
+    #[inline]
+    pub(super) fn rose(&self, live: usize) {
+        if live > self.peak.load(Relaxed) {
+            self.peak.store(live, Relaxed);
+        }
+    }
+
+    /// What was live lately and is free now.
+    pub(super) fn fallen(&self, live: usize) -> usize {
+        self.peak.load(Relaxed).max(self.last_peak.load(Relaxed)).saturating_sub(live)
+    }
+
+    /// Forgets what was live before the last call but one.
+    pub(super) fn age(&self, live: usize) {
+        self.last_peak.store(self.peak.swap(live, Relaxed), Relaxed);
     }
 
     /// The bytes that may stay free and resident while `live` bytes are in use.
@@ -108,6 +134,21 @@ mod tests {
         assert_eq!(budget.limit(0), FLOOR);
         assert_eq!(budget.limit(1 << 30), 128 << 20);
         assert_eq!(budget.limit(usize::MAX), CEILING);
+    }
+
+    #[test]
+    fn what_fell_lately_is_known_for_two_intervals() {
+        let budget = Budget::new();
+        budget.rose(100);
+        budget.rose(80);
+        assert_eq!((budget.fallen(30), budget.fallen(200)), (70, 0));
+        budget.age(30);
+        assert_eq!(budget.fallen(30), 70);
+        budget.rose(50);
+        budget.age(20);
+        assert_eq!(budget.fallen(20), 30);
+        budget.age(20);
+        assert_eq!(budget.fallen(20), 0);
     }
 
     #[test]

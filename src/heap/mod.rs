@@ -286,6 +286,7 @@ impl Heap {
         });
         let object = object.unwrap_or(null_mut());
         if !object.is_null() {
+            self.rose();
             unpoison(object, size_of_class(class));
         }
         Answer::Block(object)
@@ -346,6 +347,7 @@ impl Heap {
             Some(address) => run::Run { address, zero: false },
             None => {
                 let run = self.runs.take(units, align)?;
+                self.rose();
                 if run.zero {
                     self.budget.missed(size);
                 }
@@ -361,10 +363,12 @@ impl Heap {
     }
 
     fn alloc_large(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
-        self.large.take_cached(size, align, zeroed).or_else(|| {
+        let block = self.large.take_cached(size, align, zeroed).or_else(|| {
             self.budget.missed(size);
             self.large.map(size, align, zeroed)
-        })
+        });
+        self.rose();
+        block
     }
 
     /// # Safety
@@ -432,6 +436,7 @@ impl Heap {
             && let Some((slot, touched)) = self.growth.take(new_size)
         {
             self.budget.missed(touched);
+            self.rose();
             return Some(slot);
         }
         self.alloc_pages(new_size, align, false)
@@ -459,7 +464,10 @@ impl Heap {
                 }
                 if new_size <= growth::SLOT {
                     match self.growth.resize(block, new_size) {
-                        Change::Raised(bytes) => self.budget.missed(bytes),
+                        Change::Raised(bytes) => {
+                            self.rose();
+                            self.budget.missed(bytes);
+                        }
                         Change::Purged(bytes) => self.budget.purged(bytes),
                     }
                     return Some(block);
@@ -471,6 +479,7 @@ impl Heap {
                     return None;
                 }
                 let (moved, purged) = self.large.resize(block, size, align, new_size)?;
+                self.rose();
                 self.budget.purged(purged);
                 return Some(moved);
             }
@@ -510,11 +519,23 @@ impl Heap {
             // SAFETY: the caller's contract; a failed move leaves the block as it is.
             if let Ok(mapping) = unsafe { self.growth.move_out(block, size, room) } {
                 self.settle();
-                return Some(self.large.adopt(mapping, new_size, true));
+                let moved = self.large.adopt(mapping, new_size, true);
+                self.rose();
+                return Some(moved);
             }
         }
         self.large.break_promise();
         None
+    }
+
+    /// Bytes in use, as the kernel's pages are counted: runs with all slabs, large blocks, growth slots.
+    fn live_bytes(&self) -> usize {
+        self.runs.used_bytes() + self.large.live_bytes() + self.growth.used_bytes()
+    }
+
+    /// Notes that more is in use than before.
+    fn rose(&self) {
+        self.budget.rose(self.live_bytes());
     }
 
     /// Brings the free resident memory back within the budget, and has what is left looked after.
@@ -528,7 +549,11 @@ impl Heap {
         let large = self.large.resident_bytes();
         let growth = self.growth.resident_bytes();
         let runs = self.runs.dirty_bytes();
-        let limit = self.budget.limit(self.runs.used_bytes() + self.large.live_bytes() + self.growth.used_bytes());
+        let live = self.live_bytes();
+        let mut limit = self.budget.limit(live);
+        if self.background.is_available() {
+            limit = limit.max(self.budget.fallen(live));
+        }
         let Some(mut excess) = (large + growth + runs).checked_sub(limit).filter(|&excess| excess > 0) else { return };
         let mut purged = 0;
         let sources: [(usize, &dyn Fn(usize) -> usize); 3] = [
