@@ -27,7 +27,7 @@ use core::sync::atomic::{
 pub(super) const UNIT: usize = 4 << 10;
 
 /// The first bytes of an arena are in small pages unless asked otherwise: so small a heap is rarely dense.
-const DENSE_FROM: usize = 16 << 20;
+const DENSE_FROM: usize = 8 << 20;
 
 /// Units to a slab unit.
 pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;

@@ -14,6 +14,7 @@ use super::arena::{Arenas, UNIT, UNITS_PER_SLAB, UnitId};
 use super::class::{CLASSES, SLAB_UNIT, object_at, size_of_class, slab_bytes};
 use super::descriptor::{BITMAP_BYTES, INLINE_WORDS};
 use super::lock::{Mutex, RawLock};
+use super::magazine::SLOTS;
 use super::misuse;
 use super::order::AddressOrder;
 use super::run::Runs;
@@ -43,6 +44,19 @@ fn bitmap(arenas: &Arenas, slab: UnitId, class: usize) -> &[AtomicU64] {
     unsafe { core::slice::from_raw_parts(arenas.bitmap(slab).cast::<AtomicU64>(), words) }
 }
 
+const DOUBLE_FREE: &[u8] = b"mapalloc: double free of a slab object\n";
+
+/// The lowest `count` set bits of a word, or all of them.
+#[inline(always)]
+fn lowest_bits(set: u64, count: usize) -> u64 {
+    if set.count_ones() as usize <= count {
+        return set;
+    }
+    let mut rest = set;
+    (0..count).for_each(|_| rest &= rest - 1);
+    set & !rest
+}
+
 struct Class {
     order: AddressOrder,
     /// Objects that are out: live, in a magazine or in the depot.
@@ -57,6 +71,39 @@ const FRESH: u8 = 1;
 const IDLE: u8 = 2;
 /// No whole free page of it is resident.
 const PURGED: u8 = 0;
+
+/// Objects of one word of a slab's bitmap.
+#[derive(Clone, Copy)]
+struct Group {
+    slab: UnitId,
+    word: u32,
+    mask: u64,
+}
+
+/// Groups of objects that go out or come back together: the lock is held to change bits only, a word at a time, and not to
+/// turn bits into addresses or back.
+struct Groups {
+    len: usize,
+    groups: [Group; Self::MAX],
+}
+
+impl Groups {
+    /// Also the most objects at a time, as each may be a group of its own.
+    const MAX: usize = SLOTS;
+
+    fn new() -> Self {
+        Self { len: 0, groups: [Group { slab: UnitId::NONE, word: 0, mask: 0 }; Self::MAX] }
+    }
+
+    fn push(&mut self, slab: UnitId, word: usize, mask: u64) {
+        self.groups[self.len] = Group { slab, word: word as u32, mask };
+        self.len += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.groups[..self.len].iter()
+    }
+}
 
 /// The slabs of every class.
 pub(super) struct Slabs {
@@ -73,13 +120,13 @@ impl Slabs {
         }
     }
 
-    /// Fills `batch` with objects, from its end, so that a magazine hands them out by rising address. Returns how many
-    /// there are: fewer than asked for, or none, where the system has no more memory.
+    /// Fills `batch`, a magazine at the most, with objects, from its end, so that a magazine hands them out by rising
+    /// address. Returns how many there are: fewer than asked for, or none, where the system has no more memory.
     pub(super) fn take(&self, runs: &Runs, class: usize, batch: &mut [*mut u8]) -> usize {
         let arenas = &runs.arenas;
         let size = size_of_class(class);
         let wanted = batch.len();
-        let mut taken = 0;
+        let (mut groups, mut taken) = (Groups::new(), 0);
         let mut guard = self.classes[class].lock();
         while taken < wanted {
             let slab = match guard.order.lowest() {
@@ -90,26 +137,25 @@ impl Slabs {
                 },
             };
             let descriptor = arenas.slab(slab);
-            let base = arenas.address(slab).as_ptr();
             let bits = bitmap(arenas, slab, class);
             let mut word = descriptor.first_word.load(Relaxed) as usize;
-            let mut free = descriptor.free.load(Relaxed);
+            let mut free = descriptor.free.load(Relaxed) as usize;
             while taken < wanted && free > 0 {
-                let mut set = bits[word].load(Relaxed);
-                while set != 0 && taken < wanted {
-                    let object = word * 64 + set.trailing_zeros() as usize;
-                    set &= set - 1;
-                    taken += 1;
-                    free -= 1;
-                    batch[wanted - taken] = base.wrapping_add(object * size);
+                let set = bits[word].load(Relaxed);
+                let mask = lowest_bits(set, wanted - taken);
+                if mask != 0 {
+                    groups.push(slab, word, mask);
+                    bits[word].store(set & !mask, Relaxed);
+                    let count = mask.count_ones() as usize;
+                    taken += count;
+                    free -= count;
                 }
-                bits[word].store(set, Relaxed);
-                if set == 0 && word + 1 < bits.len() {
+                if set == mask && word + 1 < bits.len() {
                     word += 1;
                 }
             }
             descriptor.first_word.store(word as u32, Relaxed);
-            descriptor.free.store(free, Relaxed);
+            descriptor.free.store(free as u32, Relaxed);
             descriptor.use_of.store(FRESH, Relaxed);
             if free == 0 {
                 guard.order.remove(arenas, slab);
@@ -118,8 +164,15 @@ impl Slabs {
         guard.out += taken;
         drop(guard);
         self.free_bytes.fetch_sub(taken * size, Relaxed);
-        if taken < wanted {
-            batch.copy_within(wanted - taken.., 0);
+        let mut at = taken;
+        for group in groups.iter() {
+            let base = arenas.address(group.slab).as_ptr().wrapping_add(group.word as usize * 64 * size);
+            let mut mask = group.mask;
+            while mask != 0 {
+                at -= 1;
+                batch[at] = base.wrapping_add(mask.trailing_zeros() as usize * size);
+                mask &= mask - 1;
+            }
         }
         taken
     }
@@ -156,38 +209,87 @@ impl Slabs {
     /// # Safety
     /// The objects came from [`take`](Self::take) for this class and nothing uses them again.
     pub(super) unsafe fn put(&self, runs: &Runs, class: usize, batch: &[*mut u8]) {
+        batch.chunks(Groups::MAX).for_each(|batch| self.put_groups(runs, class, batch.len(), &self.group(runs, class, batch)));
+    }
+
+    /// Where objects of a class lie.
+    fn group(&self, runs: &Runs, class: usize, batch: &[*mut u8]) -> Groups {
+        let arenas = &runs.arenas;
+        let size = size_of_class(class);
+        let (objects, bytes) = (objects_of(class), slab_bytes(size));
+        let mut groups = Groups::new();
+        let mut last = Group { slab: UnitId::NONE, word: 0, mask: 0 };
+        let mut base = 0;
+        for &object in batch {
+            let mut offset = object.addr().wrapping_sub(base);
+            // What is freed together is often from one slab, which is then looked up once.
+            if last.mask == 0 || offset >= bytes {
+                let slab = Self::slab_of(arenas, class, object);
+                if last.mask != 0 {
+                    groups.push(last.slab, last.word as usize, last.mask);
+                }
+                last = Group { slab, word: 0, mask: 0 };
+                base = arenas.address(slab).addr().get();
+                offset = object.addr() - base;
+            }
+            let index = object_at(class, offset);
+            if index * size != offset || index >= objects {
+                misuse::abort(b"mapalloc: free of a pointer into an object\n");
+            }
+            let (word, mask) = ((index / 64) as u32, 1 << (index % 64));
+            if word != last.word {
+                if last.mask != 0 {
+                    groups.push(last.slab, last.word as usize, last.mask);
+                }
+                last = Group { word, mask: 0, ..last };
+            }
+            if last.mask & mask != 0 {
+                misuse::abort(DOUBLE_FREE);
+            }
+            last.mask |= mask;
+        }
+        if last.mask != 0 {
+            groups.push(last.slab, last.word as usize, last.mask);
+        }
+        groups
+    }
+
+    /// Marks so many objects free.
+    fn put_groups(&self, runs: &Runs, class: usize, count: usize, groups: &Groups) {
         let arenas = &runs.arenas;
         let objects = objects_of(class) as u32;
         // First, so that a slab that is released takes away no more than there is.
-        self.free_bytes.fetch_add(batch.len() * size_of_class(class), Relaxed);
+        self.free_bytes.fetch_add(count * size_of_class(class), Relaxed);
         let mut guard = self.classes[class].lock();
-        for &object in batch {
-            let (slab, index) = Self::locate(arenas, class, object);
-            let descriptor = arenas.slab(slab);
-            let word = &bitmap(arenas, slab, class)[index / 64];
-            let (bits, mask) = (word.load(Relaxed), 1 << (index % 64));
-            if bits & mask != 0 {
-                misuse::abort(b"mapalloc: double free of a slab object\n");
+        for group in groups.iter() {
+            let descriptor = arenas.slab(group.slab);
+            let word = &bitmap(arenas, group.slab, class)[group.word as usize];
+            let bits = word.load(Relaxed);
+            if bits & group.mask != 0 {
+                misuse::abort(DOUBLE_FREE);
             }
-            word.store(bits | mask, Relaxed);
-            let first_word = descriptor.first_word.load(Relaxed).min((index / 64) as u32);
+            word.store(bits | group.mask, Relaxed);
+            let first_word = descriptor.first_word.load(Relaxed).min(group.word);
             descriptor.first_word.store(first_word, Relaxed);
-            let free = descriptor.free.load(Relaxed) + 1;
+            let before = descriptor.free.load(Relaxed);
+            let free = before + group.mask.count_ones();
             descriptor.free.store(free, Relaxed);
             descriptor.use_of.store(FRESH, Relaxed);
+            if before == 0 {
+                guard.order.insert(arenas, group.slab);
+            }
             if free == objects {
-                guard.order.remove(arenas, slab);
+                guard.order.remove(arenas, group.slab);
                 guard.slabs -= 1;
-                self.release(runs, class, slab);
-            } else if free == 1 {
-                guard.order.insert(arenas, slab);
+                self.release(runs, class, group.slab);
             }
         }
-        guard.out -= batch.len();
+        guard.out -= count;
     }
 
-    /// The slab of an object and its number there.
-    fn locate(arenas: &Arenas, class: usize, object: *mut u8) -> (UnitId, usize) {
+    /// The slab of an object.
+    #[inline(always)]
+    fn slab_of(arenas: &Arenas, class: usize, object: *mut u8) -> UnitId {
         let Some(unit) = arenas.unit_of(object) else {
             misuse::abort(b"mapalloc: free of a pointer that the allocator does not know\n");
         };
@@ -196,13 +298,7 @@ impl Slabs {
             misuse::abort(b"mapalloc: free with another size than the allocation's, or of a free object\n");
         }
         let in_unit = unit.0 % UNITS_PER_SLAB;
-        let slab = UnitId(unit.0 - in_unit - u32::from(descriptor.distance.load(Relaxed)) * UNITS_PER_SLAB);
-        let offset = object.addr() - arenas.address(slab).addr().get();
-        let index = object_at(class, offset);
-        if index * size_of_class(class) != offset || index >= objects_of(class) {
-            misuse::abort(b"mapalloc: free of a pointer into an object\n");
-        }
-        (slab, index)
+        UnitId(unit.0 - in_unit - u32::from(descriptor.distance.load(Relaxed)) * UNITS_PER_SLAB)
     }
 
     /// Returns a slab without live objects to the runs.
