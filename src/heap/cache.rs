@@ -167,6 +167,8 @@ pub(super) struct ThreadCache {
     /// Whether a thread owns this cache; never for the idle one.
     attached: AtomicBool,
     busy: AtomicBool,
+    /// Where slabs are shared out among threads, which part is this one's: see `slab`.
+    shelf: AtomicU32,
     /// The next cache that was ever made.
     pub(super) registered: AtomicPtr<ThreadCache>,
     /// The next cache without a thread.
@@ -194,6 +196,7 @@ static IDLE: ThreadCache = ThreadCache {
     fallback: FallbackCounts::new(),
     attached: AtomicBool::new(false),
     busy: AtomicBool::new(false),
+    shelf: AtomicU32::new(0),
     registered: AtomicPtr::new(null_mut()),
     next_free: AtomicPtr::new(null_mut()),
     bins: [const {
@@ -395,8 +398,9 @@ impl ThreadCache {
         })
     }
 
-    /// Makes a new cache usable.
-    pub(super) fn prepare(&self) {
+    /// Makes a new cache usable, which is the `number`th.
+    pub(super) fn prepare(&self, number: usize) {
+        self.shelf.store(number as u32, Relaxed);
         self.bins.iter().for_each(Bin::clear);
     }
 
@@ -423,13 +427,17 @@ impl ThreadCache {
             let magazine = heap.depot.magazine(id);
             // SAFETY: the magazine is this bin's, empty, and has at least the class's capacity in slots.
             let slots = unsafe { core::slice::from_raw_parts_mut(magazine.slots(), capacity_of(class)) };
-            let count = heap.slabs.take(&heap.runs, class, slots);
+            let count = heap.slabs.take(&heap.runs, class, self.shelf(), slots);
             magazine.set_count(count);
             bin.load(heap, class, id);
         }
         let object = bin.pop();
         drop(busy);
         object
+    }
+
+    fn shelf(&self) -> usize {
+        self.shelf.load(Relaxed) as usize
     }
 
     /// Makes an empty magazine the previous one, or gives it back if there is one already.

@@ -46,6 +46,8 @@ pub(super) struct Slab {
     pub(super) distance: AtomicU8,
     /// How recently it was used, in `slab`'s terms.
     pub(super) use_of: AtomicU8,
+    /// The shelf that the slab is on.
+    pub(super) shelf: AtomicU8,
     pub(super) bits: [AtomicU64; INLINE_WORDS],
 }
 

@@ -45,7 +45,7 @@ pub(crate) use route::{is_class, routed_size};
 use crate::map::zero_pages;
 use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
-use crate::sys::{poison, unpoison};
+use crate::sys::{self, poison, unpoison};
 use arena::UNIT;
 use cache::{FallbackCounts, Phase};
 use class::{CLASSES, size_of_class};
@@ -257,6 +257,7 @@ impl Heap {
                     && self.threads.reserve().is_ok()
                     && fork::register();
                 if ready {
+                    self.slabs.set_up(sys::processors());
                     self.growth.reserve();
                 }
                 self.state.store(if ready { READY } else { UNAVAILABLE }, Release);
@@ -295,7 +296,7 @@ impl Heap {
     /// One object, straight from the slabs.
     fn take_one(&self, class: usize) -> Option<*mut u8> {
         let mut one = [null_mut()];
-        (self.slabs.take(&self.runs, class, &mut one) == 1).then_some(one[0])
+        (self.slabs.take(&self.runs, class, 0, &mut one) == 1).then_some(one[0])
     }
 
     #[cold]

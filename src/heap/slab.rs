@@ -1,13 +1,18 @@
 //! Slabs: runs of pages cut into objects of one size class, with every bit of metadata outside of them.
 //!
-//! The central level of the size classes: whole batches of objects go out to magazines and come back, one lock per class.
-//! Objects are taken from the lowest slab with room, and from its lowest free bits, so that live objects gather at low
-//! addresses. A slab without live objects goes back to the runs at once.
+//! The central level of the size classes: whole batches of objects go out to magazines and come back. Objects are taken
+//! from the lowest slab with room, and from its lowest free bits, so that live objects gather at low addresses. A slab
+//! without live objects goes back to the runs at once.
 //!
-//! # Invariants, under the lock of the class
-//! * **S1** a slab starts at a multiple of 64 KiB; all its descriptors have the class, and the distance to the first.
+//! The slabs of a class are on as many *shelves* as the process has processors, up to a few, each with a lock of its own,
+//! and a thread takes from the shelf that it was given: what one thread allocates is not mixed with what another does, in
+//! cache lines that they would then contend for. Objects come back to the shelf of their slab, whoever frees them.
+//!
+//! # Invariants, under the lock of the shelf
+//! * **S1** a slab starts at a multiple of 64 KiB; all its descriptors have the class, and the distance to the first; the
+//!   first has the number of its shelf.
 //! * **S2** a bit of the bitmap is set if and only if that object is in the slab: neither live nor in a magazine.
-//! * **S3** `free` is the number of set bits; a slab is in the order of its class if and only if `free > 0`.
+//! * **S3** `free` is the number of set bits; a slab is in the order of its shelf if and only if `free > 0`.
 //! * **S4** the descriptors of units that are in no slab have class 0 (classes are stored plus one).
 
 use super::arena::{Arenas, UNIT, UNITS_PER_SLAB, UnitId};
@@ -20,6 +25,7 @@ use super::order::AddressOrder;
 use super::run::Runs;
 use crate::page::{page_size, round_up};
 use crate::sys::poison;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -49,21 +55,50 @@ const DOUBLE_FREE: &[u8] = b"mapalloc: double free of a slab object\n";
 /// The lowest `count` set bits of a word, or all of them.
 #[inline(always)]
 fn lowest_bits(set: u64, count: usize) -> u64 {
-    if set.count_ones() as usize <= count {
-        return set;
+    let all = set.count_ones() as usize;
+    let (mut low, mut rest) = (set, set);
+    if count * 2 < all {
+        (0..count).for_each(|_| rest &= rest - 1);
+        low = set & !rest;
+    } else {
+        // Of a whole word a magazine takes nearly all.
+        (count..all).for_each(|_| low ^= 1 << low.ilog2());
     }
-    let mut rest = set;
-    (0..count).for_each(|_| rest &= rest - 1);
-    set & !rest
+    low
 }
 
-struct Class {
+struct Stock {
     order: AddressOrder,
     /// Objects that are out: live, in a magazine or in the depot.
     out: usize,
-    /// Slabs of the class.
+    /// Slabs on the shelf.
     slabs: usize,
 }
+
+/// A part of the slabs of a class.
+struct Shelf {
+    stock: Mutex<Stock>,
+    /// Objects in its slabs; changed under the lock.
+    free: AtomicUsize,
+}
+
+impl Shelf {
+    const fn new() -> Self {
+        let stock = Stock { order: AddressOrder::new(), out: 0, slabs: 0 };
+        Self { stock: Mutex::new(stock), free: AtomicUsize::new(0) }
+    }
+
+    /// Notes that so many objects have come, or gone. The lock is held, so a load and a store are enough.
+    fn add_free(&self, objects: isize) {
+        self.free.store(self.free.load(Relaxed).wrapping_add_signed(objects), Relaxed);
+    }
+}
+
+/// Shelves of a class at the most.
+const SHELVES: usize = 8;
+
+/// A shelf with so many free bytes is taken from by other threads too before they add slabs to their own.
+const SHARED_FROM: usize = 256 << 10;
 
 /// How recently a slab was used: what a look of the background thread makes of it.
 const FRESH: u8 = 1;
@@ -76,38 +111,54 @@ const PURGED: u8 = 0;
 #[derive(Clone, Copy)]
 struct Group {
     slab: UnitId,
-    word: u32,
+    word: u16,
+    shelf: u8,
     mask: u64,
+}
+
+impl Group {
+    const NONE: Self = Self { slab: UnitId::NONE, word: 0, shelf: 0, mask: 0 };
 }
 
 /// Groups of objects that go out or come back together: the lock is held to change bits only, a word at a time, and not to
 /// turn bits into addresses or back.
+///
+/// Invariant: the first `len` are initialised.
 struct Groups {
     len: usize,
-    groups: [Group; Self::MAX],
+    groups: [MaybeUninit<Group>; Self::MAX],
 }
 
 impl Groups {
     /// Also the most objects at a time, as each may be a group of its own.
     const MAX: usize = SLOTS;
 
+    #[inline(always)]
     fn new() -> Self {
-        Self { len: 0, groups: [Group { slab: UnitId::NONE, word: 0, mask: 0 }; Self::MAX] }
+        Self { len: 0, groups: [const { MaybeUninit::uninit() }; Self::MAX] }
     }
 
-    fn push(&mut self, slab: UnitId, word: usize, mask: u64) {
-        self.groups[self.len] = Group { slab, word: word as u32, mask };
-        self.len += 1;
+    /// Adds a group, unless it is empty.
+    #[inline(always)]
+    fn push(&mut self, group: Group) {
+        if group.mask != 0 {
+            self.groups[self.len].write(group);
+            self.len += 1;
+        }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.groups[..self.len].iter()
+    #[inline(always)]
+    fn as_slice(&self) -> &[Group] {
+        // SAFETY: the invariant.
+        unsafe { self.groups[..self.len].assume_init_ref() }
     }
 }
 
 /// The slabs of every class.
 pub(super) struct Slabs {
-    classes: [Mutex<Class>; CLASSES],
+    shelves: [[Shelf; CLASSES]; SHELVES],
+    /// Shelves of each class in use.
+    width: AtomicUsize,
     /// Bytes of free objects in slabs, resident or not.
     free_bytes: AtomicUsize,
 }
@@ -115,58 +166,46 @@ pub(super) struct Slabs {
 impl Slabs {
     pub(super) const fn new() -> Self {
         Self {
-            classes: [const { Mutex::new(Class { order: AddressOrder::new(), out: 0, slabs: 0 }) }; CLASSES],
+            shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES],
+            width: AtomicUsize::new(1),
             free_bytes: AtomicUsize::new(0),
         }
     }
 
+    /// Has as many shelves as there may be threads at work at the same time; once, before any other use.
+    pub(super) fn set_up(&self, processors: usize) {
+        self.width.store(processors.clamp(1, SHELVES), Relaxed);
+    }
+
+    /// The shelves in use.
+    fn shelves(&self) -> &[[Shelf; CLASSES]] {
+        &self.shelves[..self.width.load(Relaxed).min(SHELVES)]
+    }
+
     /// Fills `batch`, a magazine at the most, with objects, from its end, so that a magazine hands them out by rising
-    /// address. Returns how many there are: fewer than asked for, or none, where the system has no more memory.
-    pub(super) fn take(&self, runs: &Runs, class: usize, batch: &mut [*mut u8]) -> usize {
-        let arenas = &runs.arenas;
+    /// address; best from the shelf of that number. Returns how many there are: fewer than asked for, or none, where the
+    /// system has no more memory.
+    pub(super) fn take(&self, runs: &Runs, class: usize, shelf: usize, batch: &mut [*mut u8]) -> usize {
         let size = size_of_class(class);
-        let wanted = batch.len();
-        let (mut groups, mut taken) = (Groups::new(), 0);
-        let mut guard = self.classes[class].lock();
-        while taken < wanted {
-            let slab = match guard.order.lowest() {
-                Some(slab) => slab,
-                None => match self.add(runs, class, &mut guard) {
-                    Some(slab) => slab,
-                    None => break,
-                },
-            };
-            let descriptor = arenas.slab(slab);
-            let bits = bitmap(arenas, slab, class);
-            let mut word = descriptor.first_word.load(Relaxed) as usize;
-            let mut free = descriptor.free.load(Relaxed) as usize;
-            while taken < wanted && free > 0 {
-                let set = bits[word].load(Relaxed);
-                let mask = lowest_bits(set, wanted - taken);
-                if mask != 0 {
-                    groups.push(slab, word, mask);
-                    bits[word].store(set & !mask, Relaxed);
-                    let count = mask.count_ones() as usize;
-                    taken += count;
-                    free -= count;
+        let own = shelf % self.shelves().len();
+        let mut wanted = batch.len();
+        let mut groups = Groups::new();
+        wanted -= self.take_from(own, runs, class, wanted, &mut groups, false);
+        if wanted > 0 {
+            for (other, shelves) in self.shelves().iter().enumerate() {
+                if other != own && wanted > 0 && shelves[class].free.load(Relaxed) * size >= SHARED_FROM {
+                    wanted -= self.take_from(other, runs, class, wanted, &mut groups, false);
                 }
-                if set == mask && word + 1 < bits.len() {
-                    word += 1;
-                }
-            }
-            descriptor.first_word.store(word as u32, Relaxed);
-            descriptor.free.store(free as u32, Relaxed);
-            descriptor.use_of.store(FRESH, Relaxed);
-            if free == 0 {
-                guard.order.remove(arenas, slab);
             }
         }
-        guard.out += taken;
-        drop(guard);
+        if wanted > 0 {
+            wanted -= self.take_from(own, runs, class, wanted, &mut groups, true);
+        }
+        let taken = batch.len() - wanted;
         self.free_bytes.fetch_sub(taken * size, Relaxed);
         let mut at = taken;
-        for group in groups.iter() {
-            let base = arenas.address(group.slab).as_ptr().wrapping_add(group.word as usize * 64 * size);
+        for group in groups.as_slice() {
+            let base = runs.arenas.address(group.slab).as_ptr().wrapping_add(usize::from(group.word) * 64 * size);
             let mut mask = group.mask;
             while mask != 0 {
                 at -= 1;
@@ -177,9 +216,61 @@ impl Slabs {
         taken
     }
 
+    /// Takes up to `wanted` objects out of the slabs of a shelf, to which slabs may be added.
+    fn take_from(
+        &self,
+        shelf: usize,
+        runs: &Runs,
+        class: usize,
+        wanted: usize,
+        groups: &mut Groups,
+        may_add: bool,
+    ) -> usize {
+        let arenas = &runs.arenas;
+        let number = shelf;
+        let shelf = &self.shelves[number][class];
+        let mut taken = 0;
+        let mut stock = shelf.stock.lock();
+        while taken < wanted {
+            let slab = match stock.order.lowest() {
+                Some(slab) => slab,
+                None if may_add => match self.add(runs, class, number, &mut stock) {
+                    Some(slab) => slab,
+                    None => break,
+                },
+                None => break,
+            };
+            let descriptor = arenas.slab(slab);
+            let bits = bitmap(arenas, slab, class);
+            let mut word = descriptor.first_word.load(Relaxed) as usize;
+            let mut free = descriptor.free.load(Relaxed) as usize;
+            while taken < wanted && free > 0 {
+                let set = bits[word].load(Relaxed);
+                let mask = lowest_bits(set, wanted - taken);
+                groups.push(Group { slab, word: word as u16, shelf: number as u8, mask });
+                bits[word].store(set & !mask, Relaxed);
+                let count = mask.count_ones() as usize;
+                taken += count;
+                free -= count;
+                if set == mask && word + 1 < bits.len() {
+                    word += 1;
+                }
+            }
+            descriptor.first_word.store(word as u32, Relaxed);
+            descriptor.free.store(free as u32, Relaxed);
+            descriptor.use_of.store(FRESH, Relaxed);
+            if free == 0 {
+                stock.order.remove(arenas, slab);
+            }
+        }
+        stock.out += taken;
+        shelf.add_free(-(taken as isize));
+        taken
+    }
+
     /// A new slab, all of its objects free.
     #[cold]
-    fn add(&self, runs: &Runs, class: usize, guard: &mut Class) -> Option<UnitId> {
+    fn add(&self, runs: &Runs, class: usize, shelf: usize, stock: &mut Stock) -> Option<UnitId> {
         let arenas = &runs.arenas;
         let bytes = slab_bytes(size_of_class(class));
         let run = runs.take((bytes / UNIT) as u32, SLAB_UNIT)?;
@@ -198,9 +289,11 @@ impl Slabs {
         let descriptor = arenas.slab(slab);
         descriptor.first_word.store(0, Relaxed);
         descriptor.free.store(objects as u32, Relaxed);
+        descriptor.shelf.store(shelf as u8, Relaxed);
         self.free_bytes.fetch_add(objects * size_of_class(class), Relaxed);
-        guard.order.insert(arenas, slab);
-        guard.slabs += 1;
+        self.shelves[shelf][class].add_free(objects as isize);
+        stock.order.insert(arenas, slab);
+        stock.slabs += 1;
         Some(slab)
     }
 
@@ -209,26 +302,33 @@ impl Slabs {
     /// # Safety
     /// The objects came from [`take`](Self::take) for this class and nothing uses them again.
     pub(super) unsafe fn put(&self, runs: &Runs, class: usize, batch: &[*mut u8]) {
-        batch.chunks(Groups::MAX).for_each(|batch| self.put_groups(runs, class, batch.len(), &self.group(runs, class, batch)));
+        for batch in batch.chunks(Groups::MAX) {
+            let mut groups = Groups::new();
+            let mut shelves = Self::group(&runs.arenas, class, batch, &mut groups);
+            // First, so that a slab that is released takes away no more than there is.
+            self.free_bytes.fetch_add(batch.len() * size_of_class(class), Relaxed);
+            while shelves != 0 {
+                self.put_on(shelves.trailing_zeros() as usize, runs, class, &groups);
+                shelves &= shelves - 1;
+            }
+        }
     }
 
-    /// Where objects of a class lie.
-    fn group(&self, runs: &Runs, class: usize, batch: &[*mut u8]) -> Groups {
-        let arenas = &runs.arenas;
+    /// Finds out where objects of a class lie; returns a bit for each shelf whose slabs these are.
+    fn group(arenas: &Arenas, class: usize, batch: &[*mut u8], groups: &mut Groups) -> u32 {
         let size = size_of_class(class);
         let (objects, bytes) = (objects_of(class), slab_bytes(size));
-        let mut groups = Groups::new();
-        let mut last = Group { slab: UnitId::NONE, word: 0, mask: 0 };
-        let mut base = 0;
+        let mut shelves = 0;
+        let (mut last, mut base) = (Group::NONE, 0);
         for &object in batch {
             let mut offset = object.addr().wrapping_sub(base);
             // What is freed together is often from one slab, which is then looked up once.
             if last.mask == 0 || offset >= bytes {
+                groups.push(last);
                 let slab = Self::slab_of(arenas, class, object);
-                if last.mask != 0 {
-                    groups.push(last.slab, last.word as usize, last.mask);
-                }
-                last = Group { slab, word: 0, mask: 0 };
+                let shelf = arenas.slab(slab).shelf.load(Relaxed) % SHELVES as u8;
+                shelves |= 1 << shelf;
+                last = Group { slab, shelf, ..Group::NONE };
                 base = arenas.address(slab).addr().get();
                 offset = object.addr() - base;
             }
@@ -236,11 +336,9 @@ impl Slabs {
             if index * size != offset || index >= objects {
                 misuse::abort(b"mapalloc: free of a pointer into an object\n");
             }
-            let (word, mask) = ((index / 64) as u32, 1 << (index % 64));
+            let (word, mask) = ((index / 64) as u16, 1 << (index % 64));
             if word != last.word {
-                if last.mask != 0 {
-                    groups.push(last.slab, last.word as usize, last.mask);
-                }
+                groups.push(last);
                 last = Group { word, mask: 0, ..last };
             }
             if last.mask & mask != 0 {
@@ -248,43 +346,45 @@ impl Slabs {
             }
             last.mask |= mask;
         }
-        if last.mask != 0 {
-            groups.push(last.slab, last.word as usize, last.mask);
-        }
-        groups
+        groups.push(last);
+        shelves
     }
 
-    /// Marks so many objects free.
-    fn put_groups(&self, runs: &Runs, class: usize, count: usize, groups: &Groups) {
+    /// Marks those of the objects free that are of one shelf.
+    fn put_on(&self, number: usize, runs: &Runs, class: usize, groups: &Groups) {
         let arenas = &runs.arenas;
         let objects = objects_of(class) as u32;
-        // First, so that a slab that is released takes away no more than there is.
-        self.free_bytes.fetch_add(count * size_of_class(class), Relaxed);
-        let mut guard = self.classes[class].lock();
-        for group in groups.iter() {
+        let shelf = &self.shelves[number][class];
+        let mut put = 0;
+        let mut stock = shelf.stock.lock();
+        for group in groups.as_slice().iter().filter(|group| usize::from(group.shelf) == number) {
             let descriptor = arenas.slab(group.slab);
-            let word = &bitmap(arenas, group.slab, class)[group.word as usize];
+            let word = &bitmap(arenas, group.slab, class)[usize::from(group.word)];
             let bits = word.load(Relaxed);
             if bits & group.mask != 0 {
                 misuse::abort(DOUBLE_FREE);
             }
             word.store(bits | group.mask, Relaxed);
-            let first_word = descriptor.first_word.load(Relaxed).min(group.word);
+            let first_word = descriptor.first_word.load(Relaxed).min(u32::from(group.word));
             descriptor.first_word.store(first_word, Relaxed);
+            let count = group.mask.count_ones();
             let before = descriptor.free.load(Relaxed);
-            let free = before + group.mask.count_ones();
+            let free = before + count;
             descriptor.free.store(free, Relaxed);
             descriptor.use_of.store(FRESH, Relaxed);
+            put += count as usize;
             if before == 0 {
-                guard.order.insert(arenas, group.slab);
+                stock.order.insert(arenas, group.slab);
             }
             if free == objects {
-                guard.order.remove(arenas, group.slab);
-                guard.slabs -= 1;
+                stock.order.remove(arenas, group.slab);
+                stock.slabs -= 1;
+                shelf.add_free(-(objects as isize));
                 self.release(runs, class, group.slab);
             }
         }
-        guard.out -= count;
+        shelf.add_free(put as isize);
+        stock.out -= put;
     }
 
     /// The slab of an object.
@@ -339,9 +439,13 @@ impl Slabs {
                 continue;
             }
             let due = is_due(use_of);
-            let _guard = self.classes[class].lock();
-            // The slab may have been released, and even taken by another class, before the lock was.
-            if usize::from(descriptor.class.load(Acquire)) != class + 1 || descriptor.distance.load(Relaxed) != 0 {
+            let shelf = descriptor.shelf.load(Relaxed);
+            let _stock = self.shelves[usize::from(shelf) % SHELVES][class].stock.lock();
+            // The slab may have been released, and even taken by another shelf or class, before the lock was.
+            if usize::from(descriptor.class.load(Acquire)) != class + 1
+                || descriptor.distance.load(Relaxed) != 0
+                || descriptor.shelf.load(Relaxed) != shelf
+            {
                 continue;
             }
             if due {
@@ -364,7 +468,7 @@ impl Slabs {
             let (start, end) = (round_up(from, page), to & !(page - 1));
             if start < end {
                 let first = slab.offset((start / UNIT) as u32);
-                // SAFETY: whole pages of the slab in which every object is free (S2), and the class is locked.
+                // SAFETY: whole pages of the slab in which every object is free (S2), and the shelf is locked.
                 if unsafe { arenas.purge(first, ((end - start) / UNIT) as u32) }.is_ok() {
                     purged += end - start;
                 }
@@ -388,12 +492,32 @@ impl Slabs {
 
     /// Objects of a class that are out, and its slabs.
     pub(super) fn out(&self, class: usize) -> (usize, usize) {
-        let guard = self.classes[class].lock();
-        (guard.out, guard.slabs)
+        self.shelves().iter().fold((0, 0), |(out, slabs), shelves| {
+            let stock = shelves[class].stock.lock();
+            (out + stock.out, slabs + stock.slabs)
+        })
     }
 
     /// Calls `each` with every lock of this room, for `fork`.
     pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
-        self.classes.iter().for_each(|class| each(class.raw()));
+        self.shelves().iter().flatten().for_each(|shelf| each(shelf.stock.raw()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_bits_are_so_many_and_the_lowest() {
+        let sets = [0, 1, u64::MAX, 0x8000_0000_0000_0000, 0xF0F0_1234_5678_9ABC, 0x5555_5555_5555_5555];
+        for set in sets {
+            for count in 0..=SLOTS {
+                let low = lowest_bits(set, count);
+                assert_eq!(low.count_ones() as usize, count.min(set.count_ones() as usize), "{count} of {set:x}");
+                let rest = set & !low;
+                assert!(low & set == low && (low == 0 || rest == 0 || low.ilog2() < rest.trailing_zeros()));
+            }
+        }
     }
 }

@@ -109,7 +109,7 @@ impl Threads {
         self.table.commit(index + 1).ok()?;
         made.count = index + 1;
         let cache = self.table.at(index);
-        cache.prepare();
+        cache.prepare(index);
         cache.registered.store(self.registered.load(Relaxed), Relaxed);
         self.registered.store(core::ptr::from_ref(cache).cast_mut(), Release);
         Some(cache)

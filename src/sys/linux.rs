@@ -180,6 +180,11 @@ fn soft_limit(resource: rustix::process::Resource) -> Option<usize> {
     limit.current.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
+/// The processors that the process may run on, at least one.
+pub(crate) fn processors() -> usize {
+    keep_errno(|| rustix::thread::sched_getaffinity(None)).map_or(1, |set| set.count().max(1) as usize)
+}
+
 /// Whether there is a soft limit on writable memory, touched or not (`RLIMIT_DATA`).
 pub(crate) fn data_is_limited() -> bool {
     soft_limit(rustix::process::Resource::Data).is_some()

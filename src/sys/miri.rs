@@ -106,6 +106,11 @@ pub(crate) fn address_space_limit() -> Option<usize> {
     None
 }
 
+/// Two, so that what is shared out among threads is.
+pub(crate) fn processors() -> usize {
+    2
+}
+
 /// There is none.
 pub(crate) fn data_is_limited() -> bool {
     false

@@ -21,7 +21,7 @@ mod platform;
 
 pub(crate) use platform::{
     address_space_limit, advise, data_is_limited, futex_wait, futex_wait_for, futex_wake, map, move_pages,
-    overcommit_is_strict, protect_read_write, remap, reserve, residency, unmap, unmap_tail, write_stderr,
+    overcommit_is_strict, processors, protect_read_write, remap, reserve, residency, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size};
 
