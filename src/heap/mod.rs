@@ -126,6 +126,31 @@ pub(crate) unsafe fn dealloc_class(object: *mut u8, class: usize) -> bool {
     unsafe { push_class(object, class) || HEAP.dealloc_class_slow(object, class) }
 }
 
+/// Reallocates within the size classes, if the thread's magazines allow it: the fast path of what grows in small steps.
+///
+/// # Safety
+/// The block was allocated with this size and an alignment of at most 8 bytes, by the engine unless that is unavailable;
+/// nothing uses it again if another address is returned.
+#[inline(always)]
+pub(crate) unsafe fn realloc_class(block: *mut u8, size: usize, new_size: usize) -> Option<*mut u8> {
+    if !is_class(size) || !is_class(new_size) {
+        return None;
+    }
+    let (old_class, new_class) = (class_of(size), class_of(new_size));
+    if old_class == new_class {
+        // Without an engine the block has only the size that was asked for.
+        return (HEAP.state.load(Relaxed) == READY).then_some(block);
+    }
+    let new = pop_class(new_class)?;
+    // SAFETY: both hold the smaller size; the thread's magazines have objects only if the engine is available, so the
+    // old block is an object of its class.
+    unsafe {
+        core::ptr::copy_nonoverlapping(block, new, size.min(new_size));
+        dealloc_class(block, old_class);
+    }
+    Some(new)
+}
+
 // ---- Pages ----
 
 /// A page run that this thread has freed, of exactly the pages that a block above the size classes needs.
