@@ -232,7 +232,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
         let routed = routed_size(size, align);
         if !is_class(routed)
             && !zeroed
-            && let Some(block) = heap::pop_run(size, align)
+            && let Some(block) = heap::pop_pages(size, align)
         {
             return block;
         }

@@ -6,7 +6,8 @@
 //!
 //! # Invariants, under the lock
 //! * **L1** every large block has one entry in the table, but for the moment in which its owner moves it; every cached
-//!   mapping is in the cache and not in the table.
+//!   mapping is in the cache and not in the table. The one that was freed last is in neither: its entry stays in the table
+//!   and `last` says so, since it is the likeliest to be asked for again.
 //! * **L2** the table has room for as many more entries as were promised.
 
 use super::extent::{ByAddress, Extent};
@@ -37,13 +38,15 @@ pub(super) fn worth_trimming(left: usize) -> usize {
 
 struct State {
     live: ByAddress,
+    /// The mapping that was freed last, and the size that its block had.
+    last: Option<(Extent, usize)>,
     /// Bytes of live blocks, as asked for.
     live_bytes: usize,
     /// Bytes of the mappings of live blocks.
     live_mapped: usize,
     cache: [Option<Extent>; CACHE],
     cached: usize,
-    /// Bytes of cached mappings, and how many of them may be resident.
+    /// Bytes of free mappings, and how many of them may be resident.
     cached_mapped: usize,
     cached_resident: usize,
 }
@@ -81,6 +84,16 @@ impl State {
         usable.min_by_key(|(_, extent)| (!close(extent), extent.len)).map(|(at, _)| at)
     }
 
+    /// Moves the mapping that was freed last to the cache, and takes out what must make room for it.
+    fn cache_last(&mut self) -> Option<Extent> {
+        let (extent, _) = self.last.take()?;
+        self.live.remove(extent.base);
+        let evicted = if self.cached == CACHE { self.take_cached_at(0) } else { None };
+        self.cache[self.cached] = Some(extent);
+        self.cached += 1;
+        evicted
+    }
+
     fn take_cached_at(&mut self, at: usize) -> Option<Extent> {
         let extent = self.cache[at].take()?;
         // The order of the cache is its order of age.
@@ -96,6 +109,7 @@ impl Large {
     pub(super) const fn new() -> Self {
         let state = State {
             live: ByAddress::new(),
+            last: None,
             live_bytes: 0,
             live_mapped: 0,
             cache: [None; CACHE],
@@ -106,11 +120,35 @@ impl Large {
         Self { state: Mutex::new(state), resident: Gauge::new(), live: AtomicUsize::new(0) }
     }
 
+    /// The block that was freed last, if one of its size is asked for.
+    pub(super) fn take_last(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let mut state = self.state.lock();
+        let (extent, last_size) = state.last?;
+        if last_size != size || extent.base.addr().get() & (align - 1) != 0 {
+            return None;
+        }
+        state.last = None;
+        state.live_bytes += size;
+        state.live_mapped += extent.len;
+        state.cached_mapped -= extent.len;
+        state.cached_resident -= extent.high;
+        self.publish(&state);
+        drop(state);
+        unpoison(extent.base.as_ptr(), extent.len);
+        Some(extent.base)
+    }
+
     /// A block from the cache; `None` if none fits.
     pub(super) fn take_cached(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
         let end = round_up(size, page_size());
         let mut extent = {
             let mut state = self.state.lock();
+            let evicted = state.cache_last();
+            if evicted.is_some() {
+                drop(state);
+                self.give_back(evicted);
+                state = self.state.lock();
+            }
             let extent = state.find_cached(size, align, zeroed)?;
             if !state.live.promise() {
                 return None;
@@ -205,22 +243,26 @@ impl Large {
     /// The block at `base` has `size` bytes, is the caller's, and is not used again.
     pub(super) unsafe fn put(&self, base: NonNull<u8>, size: usize) {
         let mut state = self.state.lock();
-        let Some(extent) = state.live.remove(base) else {
-            misuse::abort(b"mapalloc: free of a large block that the allocator does not know\n");
+        let known = state.live.get(base).copied();
+        let Some(extent) = known.filter(|_| state.last.is_none_or(|(last, _)| last.base != base)) else {
+            misuse::abort(b"mapalloc: free of a large block that the allocator does not know, or double free\n");
         };
         poison(extent.base.as_ptr(), extent.len);
+        let evicted = state.cache_last();
+        state.last = Some((extent, size));
         state.live_bytes -= size;
         state.live_mapped -= extent.len;
-        let evicted = if state.cached == CACHE { state.take_cached_at(0) } else { None };
-        let at = state.cached;
-        state.cache[at] = Some(extent);
-        state.cached += 1;
         state.cached_mapped += extent.len;
         state.cached_resident += extent.high;
         self.publish(&state);
         drop(state);
-        if let Some(extent) = evicted {
-            // SAFETY: it left the cache above; this is its one owner.
+        self.give_back(evicted);
+    }
+
+    /// Unmaps a free mapping that has left the cache.
+    fn give_back(&self, extent: Option<Extent>) {
+        if let Some(extent) = extent {
+            // SAFETY: it left the cache; this is its one owner.
             drop(unsafe { extent.into_mapping() });
         }
     }
@@ -239,7 +281,8 @@ impl Large {
     ) -> Option<(NonNull<u8>, usize)> {
         let end = round_up(new_size, page_size());
         let mut state = self.state.lock();
-        let Some(known) = state.live.get(base) else {
+        let is_free = state.last.is_some_and(|(last, _)| last.base == base);
+        let Some(known) = state.live.get(base).filter(|_| !is_free) else {
             misuse::abort(b"mapalloc: reallocation of a large block that the allocator does not know\n");
         };
         if new_size <= known.len {
@@ -275,6 +318,14 @@ impl Large {
         let mut purged = 0;
         loop {
             let mut state = self.state.lock();
+            let evicted = state.cache_last();
+            purged += evicted.map_or(0, |extent| extent.high);
+            self.publish(&state);
+            if evicted.is_some() {
+                drop(state);
+                self.give_back(evicted);
+                continue;
+            }
             if state.cached == 0 || (keep > 0 && state.cached_resident <= keep) {
                 return purged;
             }
@@ -286,8 +337,7 @@ impl Large {
             self.publish(&state);
             drop(state);
             purged += extent.high;
-            // SAFETY: it left the cache above; this is its one owner.
-            drop(unsafe { extent.into_mapping() });
+            self.give_back(Some(extent));
         }
     }
 
@@ -321,7 +371,7 @@ impl Large {
     pub(super) fn stats(&self) -> LargeStats {
         let state = self.state.lock();
         LargeStats {
-            live: state.live.len(),
+            live: state.live.len() - usize::from(state.last.is_some()),
             live_bytes: state.live_bytes,
             mapped: state.live_mapped + state.cached_mapped,
             free_resident: state.cached_resident,

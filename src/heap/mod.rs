@@ -153,11 +153,14 @@ pub(crate) unsafe fn realloc_class(block: *mut u8, size: usize, new_size: usize)
 
 // ---- Pages ----
 
-/// A page run that this thread has freed, of exactly the pages that a block above the size classes needs.
+/// What was freed last and is exactly what a block above the size classes needs: a page run that this thread has freed, or
+/// a large block.
 #[inline(always)]
-pub(crate) fn pop_run(size: usize, align: usize) -> Option<*mut u8> {
+pub(crate) fn pop_pages(size: usize, align: usize) -> Option<*mut u8> {
     if page_route(size, align) != PageRoute::Run {
-        return None;
+        let block = HEAP.large.take_last(size, align)?;
+        HEAP.rose();
+        return Some(block.as_ptr());
     }
     let units = units_for(size);
     let address = cache::current().pop_run(units, align)?.as_ptr();
