@@ -26,7 +26,7 @@ use core::sync::atomic::{
 /// The bytes of a unit.
 pub(super) const UNIT: usize = 4 << 10;
 
-/// The first bytes of an arena are in small pages unless asked otherwise: so small a heap is rarely dense.
+/// The first bytes of an arena are in small pages unless asked otherwise: part of a huge page is much of so small a heap.
 const DENSE_FROM: usize = 8 << 20;
 
 /// Units to a slab unit.
@@ -156,9 +156,10 @@ impl Arenas {
         Ok(())
     }
 
-    /// Commits at least `units` more units of an arena that has room, and up to `ahead` more; returns the first and how
-    /// many there are. Calls must not overlap.
-    pub(super) fn extend(&self, units: u32, ahead: u32) -> Extension {
+    /// Commits at least `units` more units of an arena that has room, and about `ahead` more; returns the first and how
+    /// many there are. `dense` says that what there is so far is used nearly whole, and so will this be. Calls must not
+    /// overlap.
+    pub(super) fn extend(&self, units: u32, ahead: u32, dense: bool) -> Extension {
         for (number, arena) in self.live().iter().enumerate().rev() {
             let frontier = arena.frontier.load(Relaxed);
             let room = arena.data.len() / UNIT - frontier;
@@ -173,7 +174,7 @@ impl Arenas {
                 Self::commit(arena, frontier + exact).map(|()| exact)
             });
             let Ok(grown) = grown else { return Extension::Refused };
-            Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT);
+            Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT, dense);
             arena.frontier.store(frontier + grown, Release);
             let first = UnitId(((number << ARENA_SHIFT) + frontier) as u32);
             return Extension::Added(first, grown as u32);
@@ -181,13 +182,12 @@ impl Arenas {
         Extension::NoRoom
     }
 
-    /// Asks for huge pages for new memory, by the policy: dense memory is what a heap that is large already adds, since
-    /// runs are cut from its lower end.
-    fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize) {
+    /// Asks for huge pages for new memory, by the policy.
+    fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize, dense: bool) {
         let from = match options::huge_pages() {
-            HugePages::Never => return,
-            HugePages::Dense => from.max(DENSE_FROM),
+            HugePages::Dense if dense => from.max(DENSE_FROM),
             HugePages::Always => from,
+            _ => return,
         };
         // The unit that the frontier was in the middle of is whole now.
         let (from, to) = (round_down(from, HUGE_UNIT), round_down(to, HUGE_UNIT));

@@ -163,7 +163,7 @@ extern "C" fn run() {
 impl Heap {
     /// Free memory that may be resident, outside of what threads and the depot keep.
     pub(super) fn free_bytes(&self) -> usize {
-        self.large.resident_bytes() + self.growth.resident_bytes() + self.runs.dirty_bytes() + self.slabs.free_bytes()
+        self.large.resident_bytes() + self.growth.resident_bytes() + self.runs.dirty_bytes() + self.runs.idle_bytes()
     }
 
     /// Gives back what has been free since the last call; returns how many bytes that was, or what must come first.

@@ -187,6 +187,8 @@ pub(super) struct Runs {
     /// Bytes of dirty runs and of used runs, for those who do not hold the lock.
     dirty: Gauge,
     used_bytes: AtomicUsize,
+    /// Bytes of used runs that hold nothing, as their users say: free objects in slabs.
+    idle_bytes: AtomicUsize,
 }
 
 /// Units that hold `bytes` in whole pages.
@@ -198,7 +200,13 @@ pub(super) fn units_for(bytes: usize) -> u32 {
 impl Runs {
     pub(super) const fn new() -> Self {
         let pools = Pools { dirty: Pool::new(DIRTY), clean: Pool::new(CLEAN), used: 0 };
-        Self { arenas: Arenas::new(), pools: Mutex::new(pools), dirty: Gauge::new(), used_bytes: AtomicUsize::new(0) }
+        Self {
+            arenas: Arenas::new(),
+            pools: Mutex::new(pools),
+            dirty: Gauge::new(),
+            used_bytes: AtomicUsize::new(0),
+            idle_bytes: AtomicUsize::new(0),
+        }
     }
 
     /// Publishes the sums after a change that makes `used` more units used, or fewer.
@@ -252,14 +260,20 @@ impl Runs {
     fn extend(&self, clean: &mut Pool, units: u32) -> Option<UnitId> {
         // Frontiers stay multiples of the page size and of a slab unit (U5).
         let units = round_up(units as usize, units_for(super::class::SLAB_UNIT) as usize) as u32;
-        let extension = match self.arenas.extend(units, EXTEND_AHEAD) {
-            Extension::NoRoom if self.arenas.add().is_ok() => self.arenas.extend(units, EXTEND_AHEAD),
+        let dense = self.is_dense();
+        let extension = match self.arenas.extend(units, EXTEND_AHEAD, dense) {
+            Extension::NoRoom if self.arenas.add().is_ok() => self.arenas.extend(units, EXTEND_AHEAD, dense),
             other => other,
         };
         let Extension::Added(first, units) = extension else { return None };
         // U1: the new units are one run, used until it is returned.
         write_ends(&self.arenas, first, units, USED);
         Some(Self::put_back(&self.arenas, clean, first, units))
+    }
+
+    /// Whether at least three quarters of the arenas are in use.
+    fn is_dense(&self) -> bool {
+        (self.used_bytes() - self.idle_bytes().min(self.used_bytes())) / 3 >= self.arenas.bytes() / 4
     }
 
     /// Adds a run to a pool, merged with its neighbours of the same state; returns the run that it is part of.
@@ -402,6 +416,16 @@ impl Runs {
     /// Bytes in used runs.
     pub(super) fn used_bytes(&self) -> usize {
         self.used_bytes.load(Relaxed)
+    }
+
+    /// Bytes in used runs that hold nothing.
+    pub(super) fn idle_bytes(&self) -> usize {
+        self.idle_bytes.load(Relaxed)
+    }
+
+    /// Notes that so many bytes more of the used runs hold nothing, or fewer.
+    pub(super) fn add_idle(&self, bytes: isize) {
+        self.idle_bytes.fetch_add(bytes as usize, Relaxed);
     }
 
     /// Used runs.

@@ -159,17 +159,11 @@ pub(super) struct Slabs {
     shelves: [[Shelf; CLASSES]; SHELVES],
     /// Shelves of each class in use.
     width: AtomicUsize,
-    /// Bytes of free objects in slabs, resident or not.
-    free_bytes: AtomicUsize,
 }
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self {
-            shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES],
-            width: AtomicUsize::new(1),
-            free_bytes: AtomicUsize::new(0),
-        }
+        Self { shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES], width: AtomicUsize::new(1) }
     }
 
     /// Has as many shelves as there may be threads at work at the same time; once, before any other use.
@@ -202,7 +196,7 @@ impl Slabs {
             wanted -= self.take_from(own, runs, class, wanted, &mut groups, true);
         }
         let taken = batch.len() - wanted;
-        self.free_bytes.fetch_sub(taken * size, Relaxed);
+        runs.add_idle(-((taken * size) as isize));
         let mut at = taken;
         for group in groups.as_slice() {
             let base = runs.arenas.address(group.slab).as_ptr().wrapping_add(usize::from(group.word) * 64 * size);
@@ -290,7 +284,7 @@ impl Slabs {
         descriptor.first_word.store(0, Relaxed);
         descriptor.free.store(objects as u32, Relaxed);
         descriptor.shelf.store(shelf as u8, Relaxed);
-        self.free_bytes.fetch_add(objects * size_of_class(class), Relaxed);
+        runs.add_idle((objects * size_of_class(class)) as isize);
         self.shelves[shelf][class].add_free(objects as isize);
         stock.order.insert(arenas, slab);
         stock.slabs += 1;
@@ -306,7 +300,7 @@ impl Slabs {
             let mut groups = Groups::new();
             let mut shelves = Self::group(&runs.arenas, class, batch, &mut groups);
             // First, so that a slab that is released takes away no more than there is.
-            self.free_bytes.fetch_add(batch.len() * size_of_class(class), Relaxed);
+            runs.add_idle((batch.len() * size_of_class(class)) as isize);
             while shelves != 0 {
                 self.put_on(shelves.trailing_zeros() as usize, runs, class, &groups);
                 shelves &= shelves - 1;
@@ -404,7 +398,7 @@ impl Slabs {
     /// Returns a slab without live objects to the runs.
     fn release(&self, runs: &Runs, class: usize, slab: UnitId) {
         let bytes = slab_bytes(size_of_class(class));
-        self.free_bytes.fetch_sub(objects_of(class) * size_of_class(class), Relaxed);
+        runs.add_idle(-((objects_of(class) * size_of_class(class)) as isize));
         for distance in 0..bytes / SLAB_UNIT {
             runs.arenas.slab(slab.offset(distance as u32 * UNITS_PER_SLAB)).class.store(0, Release);
         }
@@ -483,11 +477,6 @@ impl Slabs {
         }
         purge(free_from, slab_bytes(size));
         purged
-    }
-
-    /// Bytes of free objects in slabs, resident or not.
-    pub(super) fn free_bytes(&self) -> usize {
-        self.free_bytes.load(Relaxed)
     }
 
     /// Objects of a class that are out, and its slabs.
