@@ -462,7 +462,8 @@ impl ThreadCache {
         let busy = Busy::new(self);
         let bin = &self.bins[class];
         let narrow = bin.is_narrow(class);
-        let full = heap.depot.is_full(class);
+        let live = heap.runs.filled_bytes();
+        let full = heap.depot.is_full(class, live);
         if narrow && !full {
             bin.widen(class);
             let kept = bin.push(object);
@@ -475,7 +476,7 @@ impl ThreadCache {
         let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
             bin.previous.store(loaded, Relaxed);
             Some(previous)
-        } else if (previous == 0 && !full) || (previous != 0 && !narrow && heap.depot.put_full(class, previous)) {
+        } else if (previous == 0 && !full) || (previous != 0 && !narrow && heap.depot.put_full(class, previous, live)) {
             bin.previous.store(loaded, Relaxed);
             heap.depot.take_empty()
         } else {
@@ -573,7 +574,7 @@ impl ThreadCache {
                     continue;
                 }
                 let count = heap.depot.magazine(id).count();
-                if count == capacity_of(class) && heap.depot.put_full(class, id) {
+                if count == capacity_of(class) && heap.depot.put_full(class, id, heap.runs.filled_bytes()) {
                     continue;
                 }
                 // SAFETY: by G2 the magazine's objects are free objects of this class.

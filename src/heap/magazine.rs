@@ -54,9 +54,14 @@ pub(super) fn capacity_of(class: usize) -> usize {
     usize::from(CAPACITIES[class])
 }
 
-/// How many full magazines of a class wait for a taker at most: about 64 KiB of objects.
-pub(super) fn depot_limit(class: usize) -> usize {
-    (64 << 10) / (capacity_of(class) * size_of_class(class)) + 1
+/// The depot's share of what is live, for each class, and its bounds in bytes: more than that waits for nobody.
+const DEPOT_SHARE: usize = 512;
+const MIN_DEPOT: usize = 16 << 10;
+const MAX_DEPOT: usize = 128 << 10;
+
+/// How many full magazines of a class wait for a taker at most, while `live` bytes are in use in all.
+pub(super) fn depot_limit(class: usize, live: usize) -> usize {
+    (live / DEPOT_SHARE).clamp(MIN_DEPOT, MAX_DEPOT) / (capacity_of(class) * size_of_class(class)) + 1
 }
 
 /// A magazine.
@@ -204,8 +209,8 @@ impl Depot {
     }
 
     /// Takes a full magazine, unless as many wait as may.
-    pub(super) fn put_full(&self, class: usize, id: MagazineId) -> bool {
-        if self.full_count[class].fetch_add(1, Relaxed) >= depot_limit(class) {
+    pub(super) fn put_full(&self, class: usize, id: MagazineId, live: usize) -> bool {
+        if self.full_count[class].fetch_add(1, Relaxed) >= depot_limit(class, live) {
             self.full_count[class].fetch_sub(1, Relaxed);
             return false;
         }
@@ -220,8 +225,8 @@ impl Depot {
     }
 
     /// Whether as many full magazines of a class wait as may.
-    pub(super) fn is_full(&self, class: usize) -> bool {
-        self.full_count[class].load(Relaxed) >= depot_limit(class)
+    pub(super) fn is_full(&self, class: usize, live: usize) -> bool {
+        self.full_count[class].load(Relaxed) >= depot_limit(class, live)
     }
 
     /// Objects of a class in full magazines.
@@ -281,8 +286,8 @@ mod tests {
 
     #[test]
     fn the_depot_is_bounded_over_all_classes() {
-        let bytes = |class| depot_limit(class) * capacity_of(class) * size_of_class(class);
-        assert!((0..CLASSES).map(bytes).sum::<usize>() <= 8 << 20);
+        let bytes = |class| depot_limit(class, usize::MAX) * capacity_of(class) * size_of_class(class);
+        assert!((0..CLASSES).map(bytes).sum::<usize>() <= 14 << 20);
     }
 
     #[test]
@@ -291,11 +296,11 @@ mod tests {
         DEPOT.reserve().unwrap();
         let class = super::super::class::class_of(8 << 10);
         let mut kept = 0;
-        for _ in 0..depot_limit(class) + 5 {
+        for _ in 0..depot_limit(class, 0) + 5 {
             let id = DEPOT.take_empty().unwrap();
-            kept += usize::from(DEPOT.put_full(class, id));
+            kept += usize::from(DEPOT.put_full(class, id, 0));
         }
-        assert_eq!(kept, depot_limit(class));
+        assert_eq!(kept, depot_limit(class, 0));
         assert_eq!(DEPOT.objects(class), kept * capacity_of(class));
         while DEPOT.take_full(class).is_some() {
             kept -= 1;

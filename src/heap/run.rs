@@ -273,7 +273,7 @@ impl Runs {
 
     /// Whether at least three quarters of the arenas are in use.
     fn is_dense(&self) -> bool {
-        (self.used_bytes() - self.idle_bytes().min(self.used_bytes())) / 3 >= self.arenas.bytes() / 4
+        self.filled_bytes() / 3 >= self.arenas.bytes() / 4
     }
 
     /// Adds a run to a pool, merged with its neighbours of the same state; returns the run that it is part of.
@@ -421,6 +421,12 @@ impl Runs {
     /// Bytes in used runs that hold nothing.
     pub(super) fn idle_bytes(&self) -> usize {
         self.idle_bytes.load(Relaxed)
+    }
+
+    /// Bytes in used runs that hold something.
+    pub(super) fn filled_bytes(&self) -> usize {
+        // The two change one after the other.
+        self.used_bytes().saturating_sub(self.idle_bytes())
     }
 
     /// Notes that so many bytes more of the used runs hold nothing, or fewer.
