@@ -45,17 +45,22 @@ const MIN_ARENA_BYTES: usize = 1 << 20;
 /// As many arenas of 64 GiB as today's machines can fill; where the address space is limited they are smaller.
 const MAX_ARENAS: usize = 128;
 
-/// The number of a unit in all arenas: the arena above bit 24, the unit in it below.
+/// The number of a unit in all arenas: one more than the arena's above bit 24, the unit in it below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UnitId(pub(super) u32);
 
 impl UnitId {
-    /// No unit: no arena reaches this number.
-    pub(super) const NONE: Self = Self(u32::MAX);
+    /// No unit. It is zero so that the engine, before it is used, is zeros too and no part of the program's file.
+    pub(super) const NONE: Self = Self(0);
+
+    #[inline(always)]
+    fn new(arena: usize, index: usize) -> Self {
+        Self((((arena + 1) << ARENA_SHIFT) + index) as u32)
+    }
 
     #[inline(always)]
     fn arena(self) -> usize {
-        (self.0 >> ARENA_SHIFT) as usize
+        (self.0 >> ARENA_SHIFT).wrapping_sub(1) as usize
     }
 
     #[inline(always)]
@@ -176,7 +181,7 @@ impl Arenas {
             let Ok(grown) = grown else { return Extension::Refused };
             Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT, dense);
             arena.frontier.store(frontier + grown, Release);
-            let first = UnitId(((number << ARENA_SHIFT) + frontier) as u32);
+            let first = UnitId::new(number, frontier);
             return Extension::Added(first, grown as u32);
         }
         Extension::NoRoom
@@ -220,7 +225,7 @@ impl Arenas {
         for (number, arena) in self.live().iter().enumerate() {
             let offset = address.addr().wrapping_sub(arena.data.base().addr());
             if offset / UNIT < arena.frontier.load(Acquire) {
-                return Some(UnitId(((number << ARENA_SHIFT) + offset / UNIT) as u32));
+                return Some(UnitId::new(number, offset / UNIT));
             }
         }
         None
@@ -254,7 +259,7 @@ impl Arenas {
     pub(super) fn slab_units(&self) -> impl Iterator<Item = UnitId> {
         self.live().iter().enumerate().flat_map(|(number, arena)| {
             let slab_units = arena.frontier.load(Acquire) / UNITS_PER_SLAB as usize;
-            (0..slab_units).map(move |unit| UnitId(((number << ARENA_SHIFT) + unit * UNITS_PER_SLAB as usize) as u32))
+            (0..slab_units).map(move |unit| UnitId::new(number, unit * UNITS_PER_SLAB as usize))
         })
     }
 

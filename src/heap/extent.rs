@@ -9,7 +9,7 @@ use crate::map::{Advice, MapOptions, Mapping};
 use crate::page::{HUGE_UNIT, page_size, round_up};
 use crate::sys::unpoison;
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
 /// What is known of a mapping beyond its address.
 #[derive(Clone, Copy)]
@@ -17,8 +17,9 @@ pub(super) struct Extent {
     pub(super) base: NonNull<u8>,
     pub(super) len: usize,
     pub(super) high: usize,
-    /// Whether huge pages were asked for.
-    pub(super) huge: bool,
+    /// In what its memory becomes resident: pages, or huge pages if they were asked for. (A `bool` here would make a
+    /// static of absent extents other than zeros, and so a part of the program's file.)
+    unit: usize,
 }
 
 // SAFETY: an extent is the right to a mapping, which can move to another thread.
@@ -39,13 +40,17 @@ impl Extent {
     /// What is known of a mapping that was committed whole.
     pub(super) fn from_mapping(mapping: Mapping, huge: bool) -> Self {
         let (base, len, _, _) = mapping.into_raw_parts();
-        Self { base, len, high: 0, huge }
+        Self { base, len, high: 0, unit: if huge { HUGE_UNIT } else { page_size() } }
     }
 
     /// Notes that a block of `size` bytes uses the mapping. A huge page is resident as a whole.
     pub(super) fn raise(&mut self, size: usize) {
-        let unit = if self.huge { HUGE_UNIT } else { page_size() };
-        self.high = self.high.max(round_up(size, unit).min(self.len));
+        self.high = self.high.max(round_up(size, self.unit).min(self.len));
+    }
+
+    /// Whether huge pages were asked for.
+    pub(super) fn is_huge(&self) -> bool {
+        self.unit == HUGE_UNIT
     }
 
     /// Gives the memory from `from` on back, in whole pages; returns how many bytes that were at most.
@@ -64,40 +69,40 @@ impl Extent {
 /// An open-addressed table of extents by address, in a mapping of its own.
 ///
 /// Room is promised before a mapping is made or moved, so that its insertion afterwards cannot fail.
+///
+/// Invariant **E3**: `slots` is the start of a mapping of `bytes`, of which this value has the only right, unless `bytes` is
+/// zero; a slot with a key was written whole, and a zero key marks one whose extent is not initialised.
 pub(super) struct ByAddress {
-    slots: Option<Mapping>,
+    slots: *mut (usize, Slot),
+    bytes: usize,
     len: usize,
     promised: usize,
 }
+
+// SAFETY: the table is the right to a mapping (E3), which can move to another thread.
+unsafe impl Send for ByAddress {}
 
 type Slot = MaybeUninit<Extent>;
 
 impl ByAddress {
     pub(super) const fn new() -> Self {
-        Self { slots: None, len: 0, promised: 0 }
+        Self { slots: null_mut(), bytes: 0, len: 0, promised: 0 }
     }
 
     fn slots(&self) -> &[(usize, Slot)] {
-        match &self.slots {
-            // SAFETY: the mapping is page-aligned, zero or written by this room, and lives as long as the borrow; a zero
-            // key marks a slot whose extent is not initialised.
-            Some(mapping) => unsafe {
-                let count = Self::count(mapping.len());
-                core::slice::from_raw_parts(mapping.as_ptr().cast(), count)
-            },
-            None => &[],
+        if self.bytes == 0 {
+            return &[];
         }
+        // SAFETY: E3; a mapping is page-aligned, zero where not written, and lives as long as the borrow.
+        unsafe { core::slice::from_raw_parts(self.slots, Self::count(self.bytes)) }
     }
 
     fn slots_mut(&mut self) -> &mut [(usize, Slot)] {
-        match &mut self.slots {
-            // SAFETY: as in `slots`, and the borrow is exclusive.
-            Some(mapping) => unsafe {
-                let count = Self::count(mapping.len());
-                core::slice::from_raw_parts_mut(mapping.as_mut_ptr().cast(), count)
-            },
-            None => &mut [],
+        if self.bytes == 0 {
+            return &mut [];
         }
+        // SAFETY: as in `slots`, and the borrow is exclusive.
+        unsafe { core::slice::from_raw_parts_mut(self.slots, Self::count(self.bytes)) }
     }
 
     /// Slots in a table of so many bytes: a power of two.
@@ -127,7 +132,7 @@ impl ByAddress {
 
     /// Bytes of the table.
     pub(super) fn bytes(&self) -> usize {
-        self.slots.as_ref().map_or(0, |mapping| mapping.len())
+        self.bytes
     }
 
     /// Promises room for one more.
@@ -153,15 +158,20 @@ impl ByAddress {
 
     #[cold]
     fn enlarge(&mut self) -> Result<()> {
-        let bytes = self.slots.as_ref().map_or(page_size(), |mapping| mapping.len() * 2);
-        let mut larger = Self { slots: Some(Mapping::new(bytes)?), len: self.len, promised: self.promised };
+        let mapping = Mapping::new((self.bytes * 2).max(page_size()))?;
+        let (base, bytes, _, _) = mapping.into_raw_parts();
+        let mut larger = Self { slots: base.as_ptr().cast(), bytes, len: self.len, promised: self.promised };
         for &(key, extent) in self.slots() {
             if key != 0 {
                 let at = Self::find(larger.slots(), key);
                 larger.slots_mut()[at] = (key, extent);
             }
         }
-        *self = larger;
+        core::mem::swap(self, &mut larger);
+        if let Some(base) = NonNull::new(larger.slots.cast()) {
+            // SAFETY: the old table's mapping, made here, which nothing else knows of (E3).
+            drop(unsafe { Mapping::from_raw_parts(base, larger.bytes, larger.bytes, MapOptions::new()) });
+        }
         Ok(())
     }
 
@@ -225,7 +235,7 @@ mod tests {
             base: NonNull::without_provenance((n * 4096).try_into().unwrap()),
             len: n,
             high: 0,
-            huge: false,
+            unit: 4096,
         };
         for n in 1..=3000 {
             assert!(table.promise());

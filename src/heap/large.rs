@@ -73,7 +73,7 @@ impl State {
     /// used sparsely, never come from a mapping with huge pages.
     fn find_cached(&self, size: usize, align: usize, zeroed: bool) -> Option<usize> {
         let fits = |extent: &Extent| {
-            extent.len >= size && extent.base.addr().get() & (align - 1) == 0 && !(zeroed && extent.huge)
+            extent.len >= size && extent.base.addr().get() & (align - 1) == 0 && !(zeroed && extent.is_huge())
         };
         let close = |extent: &Extent| extent.high <= size + size / 4;
         let candidates = self.cache[..self.cached].iter().enumerate();

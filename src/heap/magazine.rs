@@ -56,7 +56,7 @@ pub(super) fn capacity_of(class: usize) -> usize {
 
 /// The depot's share of what is live, for each class, and its bounds in bytes: more than that waits for nobody.
 const DEPOT_SHARE: usize = 512;
-const MIN_DEPOT: usize = 16 << 10;
+const MIN_DEPOT: usize = 64 << 10;
 const MAX_DEPOT: usize = 128 << 10;
 
 /// How many full magazines of a class wait for a taker at most, while `live` bytes are in use in all.

@@ -55,23 +55,22 @@ const fn list_above(units: u32) -> usize {
 }
 
 /// The free runs of one state.
-struct Pool {
-    state: u32,
+struct Pool<const STATE: u32> {
     units: usize,
     occupied: [u64; LISTS.div_ceil(64)],
     heads: [UnitId; LISTS],
 }
 
-impl Pool {
-    const fn new(state: u32) -> Self {
-        Self { state, units: 0, occupied: [0; LISTS.div_ceil(64)], heads: [UnitId::NONE; LISTS] }
+impl<const STATE: u32> Pool<STATE> {
+    const fn new() -> Self {
+        Self { units: 0, occupied: [0; LISTS.div_ceil(64)], heads: [UnitId::NONE; LISTS] }
     }
 
     /// Adds a run at the front of its list.
     fn insert(&mut self, arenas: &Arenas, first: UnitId, units: u32) {
         let list = list_of(units);
         let head = self.heads[list];
-        write_ends(arenas, first, units, self.state);
+        write_ends(arenas, first, units, STATE);
         let tag = arenas.tag(first);
         if head == UnitId::NONE {
             self.occupied[list / 64] |= 1 << (list % 64);
@@ -107,6 +106,18 @@ impl Pool {
         }
         self.units -= units as usize;
         units
+    }
+
+    /// Takes the first `wanted` units of a free run, if it has as many.
+    fn take_first(&mut self, arenas: &Arenas, run: UnitId, wanted: u32) -> bool {
+        if arenas.tag(run).units.load(Relaxed) < wanted {
+            return false;
+        }
+        let available = self.remove(arenas, run);
+        if available > wanted {
+            self.insert(arenas, run.offset(wanted), available - wanted);
+        }
+        true
     }
 
     /// The first list at or after `from` that is not empty.
@@ -174,8 +185,8 @@ pub(super) struct Run {
 }
 
 struct Pools {
-    dirty: Pool,
-    clean: Pool,
+    dirty: Pool<DIRTY>,
+    clean: Pool<CLEAN>,
     /// Used runs.
     used: usize,
 }
@@ -199,7 +210,7 @@ pub(super) fn units_for(bytes: usize) -> u32 {
 
 impl Runs {
     pub(super) const fn new() -> Self {
-        let pools = Pools { dirty: Pool::new(DIRTY), clean: Pool::new(CLEAN), used: 0 };
+        let pools = Pools { dirty: Pool::new(), clean: Pool::new(), used: 0 };
         Self {
             arenas: Arenas::new(),
             pools: Mutex::new(pools),
@@ -239,7 +250,7 @@ impl Runs {
     }
 
     /// Takes `units` out of a free run, at a multiple of `align`, and returns what lies before and behind to its pool.
-    fn cut(arenas: &Arenas, pool: &mut Pool, run: UnitId, units: u32, align: u32) -> UnitId {
+    fn cut<const STATE: u32>(arenas: &Arenas, pool: &mut Pool<STATE>, run: UnitId, units: u32, align: u32) -> UnitId {
         let total = pool.remove(arenas, run);
         let before = slack(run, align);
         let behind = total - before - units;
@@ -257,7 +268,7 @@ impl Runs {
 
     /// Adds at least `units` new ones to the clean pool, from an arena's frontier or from a new arena; returns the run that
     /// they are in.
-    fn extend(&self, clean: &mut Pool, units: u32) -> Option<UnitId> {
+    fn extend(&self, clean: &mut Pool<CLEAN>, units: u32) -> Option<UnitId> {
         // Frontiers stay multiples of the page size and of a slab unit (U5).
         let units = round_up(units as usize, units_for(super::class::SLAB_UNIT) as usize) as u32;
         let dense = self.is_dense();
@@ -277,11 +288,11 @@ impl Runs {
     }
 
     /// Adds a run to a pool, merged with its neighbours of the same state; returns the run that it is part of.
-    fn put_back(arenas: &Arenas, pool: &mut Pool, first: UnitId, units: u32) -> UnitId {
+    fn put_back<const STATE: u32>(arenas: &Arenas, pool: &mut Pool<STATE>, first: UnitId, units: u32) -> UnitId {
         let (mut first, mut units) = (first, units);
         if let Some(last_before) = first.previous() {
             let tag = arenas.tag(last_before);
-            if tag.state.load(Relaxed) == pool.state {
+            if tag.state.load(Relaxed) == STATE {
                 let before = tag.units.load(Relaxed);
                 first = UnitId(first.0 - before);
                 units += before;
@@ -289,7 +300,7 @@ impl Runs {
             }
         }
         let behind = first.offset(units);
-        if arenas.is_committed(behind) && arenas.tag(behind).state.load(Relaxed) == pool.state {
+        if arenas.is_committed(behind) && arenas.tag(behind).state.load(Relaxed) == STATE {
             units += pool.remove(arenas, behind);
         }
         pool.insert(arenas, first, units);
@@ -347,18 +358,13 @@ impl Runs {
         if !arenas.is_committed(behind) {
             return false;
         }
-        let tag = arenas.tag(behind);
-        let pool = match tag.state.load(Relaxed) {
-            DIRTY => &mut pools.dirty,
-            CLEAN => &mut pools.clean,
-            _ => return false,
+        let taken = match arenas.tag(behind).state.load(Relaxed) {
+            DIRTY => pools.dirty.take_first(arenas, behind, wanted),
+            CLEAN => pools.clean.take_first(arenas, behind, wanted),
+            _ => false,
         };
-        if tag.units.load(Relaxed) < wanted {
+        if !taken {
             return false;
-        }
-        let available = pool.remove(arenas, behind);
-        if available > wanted {
-            pool.insert(arenas, behind.offset(wanted), available - wanted);
         }
         write_ends(arenas, first, units, USED);
         self.publish(&pools, wanted as isize);

@@ -98,7 +98,7 @@ impl Shelf {
 const SHELVES: usize = 8;
 
 /// A shelf with so many free bytes is taken from by other threads too before they add slabs to their own.
-const SHARED_FROM: usize = 256 << 10;
+const SHARED_FROM: usize = 16 << 10;
 
 /// How recently a slab was used: what a look of the background thread makes of it.
 const FRESH: u8 = 1;
@@ -157,23 +157,23 @@ impl Groups {
 /// The slabs of every class.
 pub(super) struct Slabs {
     shelves: [[Shelf; CLASSES]; SHELVES],
-    /// Shelves of each class in use.
-    width: AtomicUsize,
+    /// Shelves of each class in use, besides the first.
+    further: AtomicUsize,
 }
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self { shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES], width: AtomicUsize::new(1) }
+        Self { shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES], further: AtomicUsize::new(0) }
     }
 
     /// Has as many shelves as there may be threads at work at the same time; once, before any other use.
     pub(super) fn set_up(&self, processors: usize) {
-        self.width.store(processors.clamp(1, SHELVES), Relaxed);
+        self.further.store(processors.clamp(1, SHELVES) - 1, Relaxed);
     }
 
     /// The shelves in use.
     fn shelves(&self) -> &[[Shelf; CLASSES]] {
-        &self.shelves[..self.width.load(Relaxed).min(SHELVES)]
+        &self.shelves[..(1 + self.further.load(Relaxed)).min(SHELVES)]
     }
 
     /// Fills `batch`, a magazine at the most, with objects, from its end, so that a magazine hands them out by rising
