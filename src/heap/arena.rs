@@ -6,6 +6,8 @@
 //! # Invariants
 //! * **A1** arenas are only added, never removed; `count` is raised after an arena is complete.
 //! * **A2** the first `frontier` units of an arena are committed, and so is the metadata of each of them.
+//! * **A4** `huge` is whether huge pages are asked for from `DENSE_FROM` (or the start) on; it changes under the lock of `run`
+//!   or in a purge, and only decides what the kernel is asked.
 //! * **A3** every arena starts at a multiple of the largest slab, so that unit numbers and addresses have the same
 //!   alignment.
 
@@ -19,7 +21,7 @@ use crate::page::{HUGE_UNIT, page_size, round_down, round_up};
 use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicUsize,
+    AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -27,7 +29,7 @@ use core::sync::atomic::{
 pub(super) const UNIT: usize = 4 << 10;
 
 /// The first bytes of an arena are in small pages unless asked otherwise: part of a huge page is much of so small a heap.
-const DENSE_FROM: usize = 8 << 20;
+const DENSE_FROM: usize = 16 << 20;
 
 /// Units to a slab unit.
 pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;
@@ -86,6 +88,7 @@ struct Arena {
     slabs: Table<Slab>,
     bitmaps: Region,
     frontier: AtomicUsize,
+    huge: AtomicBool,
 }
 
 impl Arena {
@@ -96,6 +99,7 @@ impl Arena {
             slabs: Table::empty(),
             bitmaps: Region::empty(),
             frontier: AtomicUsize::new(0),
+            huge: AtomicBool::new(false),
         }
     }
 }
@@ -187,17 +191,31 @@ impl Arenas {
         Extension::NoRoom
     }
 
-    /// Asks for huge pages for new memory, by the policy.
+    /// Asks for huge pages for new memory, by the policy, and for all before it that were refused them meanwhile.
     fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize, dense: bool) {
-        let from = match options::huge_pages() {
-            HugePages::Dense if dense => from.max(DENSE_FROM),
-            HugePages::Always => from,
+        let least = match options::huge_pages() {
+            HugePages::Dense if dense => DENSE_FROM,
+            HugePages::Always => 0,
             _ => return,
         };
+        let from = if arena.huge.load(Relaxed) { from.max(least) } else { least };
         // The unit that the frontier was in the middle of is whole now.
         let (from, to) = (round_down(from, HUGE_UNIT), round_down(to, HUGE_UNIT));
         if from < to {
             arena.data.prefer_huge_pages(from, to - from);
+            arena.huge.store(true, Relaxed);
+        }
+    }
+
+    /// Refuses huge pages where a part of one is to be given back: the kernel would make it whole again by and by
+    /// (`khugepaged`), and its memory resident. Those that are whole stay.
+    fn refuse_huge_pages(arena: &Arena, offset: usize, len: usize) {
+        let parts = offset % HUGE_UNIT != 0 || len % HUGE_UNIT != 0;
+        if parts && offset + len > DENSE_FROM && options::huge_pages() == HugePages::Dense {
+            if arena.huge.swap(false, Relaxed) {
+                let end = arena.data.committed();
+                arena.data.refuse_huge_pages(DENSE_FROM, end.saturating_sub(DENSE_FROM));
+            }
         }
     }
 
@@ -269,8 +287,10 @@ impl Arenas {
     /// The units belong to the caller, are whole pages, and nothing in them is used.
     pub(super) unsafe fn purge(&self, first: UnitId, units: u32) -> Result<()> {
         let arena = &self.arenas[first.arena()];
+        let (offset, len) = (first.index() * UNIT, units as usize * UNIT);
+        Self::refuse_huge_pages(arena, offset, len);
         // SAFETY: the caller's contract; the range lies in the arena's committed part (A2).
-        unsafe { arena.data.purge(first.index() * UNIT, units as usize * UNIT) }
+        unsafe { arena.data.purge(offset, len) }
     }
 
     /// Committed bytes of the arenas.

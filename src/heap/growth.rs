@@ -92,7 +92,7 @@ impl Growth {
             count /= 4;
         }
         // A huge page would be resident past what a block of a few hundred KiB has.
-        self.region.refuse_huge_pages();
+        self.region.refuse_huge_pages(0, self.region.len());
         self.slots.lock().capacity = count;
     }
 

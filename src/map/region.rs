@@ -92,11 +92,12 @@ impl Region {
         }
     }
 
-    /// Sees to it that the region never has huge pages, whatever the system's policy is.
-    pub(crate) fn refuse_huge_pages(&self) {
-        if let Some(base) = NonNull::new(self.base()) {
-            // SAFETY: R1. A kernel without huge pages refuses, and has none to refuse.
-            let _ = unsafe { sys::advise(base, self.len(), sys::PageAdvice::NoHugePage) };
+    /// Sees to it that a range gets no huge pages from now on, whatever the system's policy is.
+    pub(crate) fn refuse_huge_pages(&self, offset: usize, len: usize) {
+        debug_assert!(offset + len <= self.len());
+        if let Some(start) = NonNull::new(self.base().wrapping_add(offset)) {
+            // SAFETY: within the region (R1). A kernel without huge pages refuses, and has none to refuse.
+            let _ = unsafe { sys::advise(start, len, sys::PageAdvice::NoHugePage) };
         }
     }
 
