@@ -118,11 +118,17 @@ pub(super) enum Extension {
 pub(super) struct Arenas {
     arenas: [Arena; MAX_ARENAS],
     count: AtomicUsize,
+    /// Whether huge pages have been refused since somebody last asked.
+    refused: AtomicBool,
 }
 
 impl Arenas {
     pub(super) const fn new() -> Self {
-        Self { arenas: [const { Arena::empty() }; MAX_ARENAS], count: AtomicUsize::new(0) }
+        Self {
+            arenas: [const { Arena::empty() }; MAX_ARENAS],
+            count: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
+        }
     }
 
     fn live(&self) -> &[Arena] {
@@ -209,12 +215,13 @@ impl Arenas {
 
     /// Refuses huge pages where a part of one is to be given back: the kernel would make it whole again by and by
     /// (`khugepaged`), and its memory resident. Those that are whole stay.
-    fn refuse_huge_pages(arena: &Arena, offset: usize, len: usize) {
+    fn refuse_huge_pages(&self, arena: &Arena, offset: usize, len: usize) {
         let parts = offset % HUGE_UNIT != 0 || len % HUGE_UNIT != 0;
         if parts && offset + len > DENSE_FROM && options::huge_pages() == HugePages::Dense {
             if arena.huge.swap(false, Relaxed) {
                 let end = arena.data.committed();
                 arena.data.refuse_huge_pages(DENSE_FROM, end.saturating_sub(DENSE_FROM));
+                self.refused.store(true, Relaxed);
             }
         }
     }
@@ -288,9 +295,15 @@ impl Arenas {
     pub(super) unsafe fn purge(&self, first: UnitId, units: u32) -> Result<()> {
         let arena = &self.arenas[first.arena()];
         let (offset, len) = (first.index() * UNIT, units as usize * UNIT);
-        Self::refuse_huge_pages(arena, offset, len);
+        self.refuse_huge_pages(arena, offset, len);
         // SAFETY: the caller's contract; the range lies in the arena's committed part (A2).
         unsafe { arena.data.purge(offset, len) }
+    }
+
+    /// Whether huge pages have been refused since the last call: until then, what was never used may be resident, as a
+    /// part of a huge page of which another was.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.load(Relaxed) && self.refused.swap(false, Relaxed)
     }
 
     /// Committed bytes of the arenas.

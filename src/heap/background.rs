@@ -171,7 +171,10 @@ impl Heap {
         self.budget.age(self.live_bytes());
         let mut done = self.depot_idle();
         // Whoever needs one soon finds it in the pool.
-        self.threads.all().for_each(|cache| cache.evict_runs(self));
+        self.threads.all().for_each(|cache| {
+            cache.evict_runs(self);
+            done += cache.evict_previous(self);
+        });
         let idle = |gauge: &Gauge, purge: &dyn Fn(usize) -> usize| {
             let idle = gauge.lowest();
             if idle < WORTH_A_CALL { 0 } else { purge(gauge.get().saturating_sub(idle)) }
@@ -179,6 +182,7 @@ impl Heap {
         done += idle(self.large.resident(), &|keep| self.large.purge(keep));
         done += idle(self.growth.resident(), &|keep| self.growth.purge(keep));
         done += self.slabs.purge_idle(&self.runs);
+        done += self.runs.find_resident();
         done += idle(self.runs.dirty(), &|keep| self.runs.purge(keep));
         done
     }

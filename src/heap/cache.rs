@@ -6,7 +6,8 @@
 //! the fast path tests nothing else.
 //!
 //! # Invariants
-//! * **K1** an attached cache is used by its thread alone; others only read its counters.
+//! * **K1** an attached cache is used by its thread alone; others only read its counters, and may take its previous
+//!   magazines and its runs out, each by one exchange.
 //! * **K2** in a bin `floor <= top <= limit`, all in one magazine; the slots above `floor` to `top` are free objects of the
 //!   class, none of them null, and `*floor` is null. A bin without a magazine has all three at one null that is nobody's.
 //! * **K3** the idle cache is never written: no bin of it has a magazine, so every fast path gives up on them.
@@ -14,7 +15,7 @@
 
 use super::Heap;
 use super::arena::UNIT;
-use super::class::{CLASSES, SCALE};
+use super::class::{CLASSES, SCALE, size_of_class};
 use super::magazine::{MagazineId, SLOTS, capacity_of};
 use super::route::MAX_RUN_SIZE;
 use super::table::ZeroInit;
@@ -408,11 +409,17 @@ impl ThreadCache {
     pub(super) fn refill(&self, heap: &Heap, class: usize) -> Option<*mut u8> {
         let busy = Busy::new(self);
         let bin = &self.bins[class];
-        let previous = bin.previous.load(Relaxed);
+        let previous = bin.previous.swap(0, AcqRel);
         if previous != 0 && heap.depot.magazine(previous).count() > 0 {
-            bin.previous.store(bin.unload(heap), Relaxed);
+            let empty = bin.unload(heap);
             bin.load(heap, class, previous);
-        } else if let Some(full) = heap.depot.take_full(class) {
+            self.keep_empty(heap, bin, empty);
+            let object = bin.pop();
+            drop(busy);
+            return object;
+        }
+        self.keep_empty(heap, bin, previous);
+        if let Some(full) = heap.depot.take_full(class) {
             let empty = bin.unload(heap);
             bin.load(heap, class, full);
             self.keep_empty(heap, bin, empty);
@@ -447,7 +454,7 @@ impl ThreadCache {
         }
         heap.depot.magazine(empty).set_count(0);
         if bin.previous.load(Relaxed) == 0 {
-            bin.previous.store(empty, Relaxed);
+            bin.previous.store(empty, Release);
         } else {
             heap.depot.put_empty(empty);
         }
@@ -470,20 +477,19 @@ impl ThreadCache {
             debug_assert!(kept);
             return;
         }
-        let previous = bin.previous.load(Relaxed);
+        let previous = bin.previous.swap(0, AcqRel);
         let loaded = bin.unload(heap);
         let mut draining = false;
         let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
-            bin.previous.store(loaded, Relaxed);
+            bin.previous.store(loaded, Release);
             Some(previous)
         } else if (previous == 0 && !full) || (previous != 0 && !narrow && heap.depot.put_full(class, previous, live)) {
-            bin.previous.store(loaded, Relaxed);
+            bin.previous.store(loaded, Release);
             heap.depot.take_empty()
         } else {
             // More is freed than allocated: all goes home, and less is kept while this lasts, so that few objects keep
             // few pages from going further.
             draining = true;
-            bin.previous.store(0, Relaxed);
             for id in [previous, loaded].into_iter().filter(|&id| id != 0) {
                 // SAFETY: by G2 the magazines' objects are free objects of this class.
                 unsafe { empty_magazine(heap, class, id) };
@@ -561,6 +567,21 @@ impl ThreadCache {
         }
     }
 
+    /// Returns the objects of previous magazines to their slabs; returns how many bytes. Any thread may.
+    pub(super) fn evict_previous(&self, heap: &Heap) -> usize {
+        let mut bytes = 0;
+        for (class, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.previous.load(Relaxed) != 0) {
+            let previous = bin.previous.swap(0, AcqRel);
+            if previous != 0 {
+                bytes += heap.depot.magazine(previous).count() * size_of_class(class);
+                // SAFETY: by G2 the magazine's objects are free objects of this class, and it has just left the bin.
+                unsafe { empty_magazine(heap, class, previous) };
+                heap.depot.put_empty(previous);
+            }
+        }
+        bytes
+    }
+
     /// Gives everything that the cache holds back: full magazines to the depot, the rest to the slabs and the runs.
     ///
     /// # Safety
@@ -568,7 +589,7 @@ impl ThreadCache {
     pub(super) unsafe fn flush(&self, heap: &Heap) {
         let busy = Busy::new(self);
         for (class, bin) in self.bins.iter().enumerate() {
-            let previous = bin.previous.swap(0, Relaxed);
+            let previous = bin.previous.swap(0, AcqRel);
             for id in [bin.unload(heap), previous] {
                 if id == 0 {
                     continue;
@@ -599,7 +620,7 @@ impl ThreadCache {
     /// Bytes of objects that a cache can hold at the most, for the documentation's sake checked against the figure there.
     #[cfg(test)]
     pub(super) fn worst_case_bytes() -> usize {
-        (0..CLASSES).map(|class| 2 * capacity_of(class) * super::class::size_of_class(class)).sum::<usize>()
+        (0..CLASSES).map(|class| 2 * capacity_of(class) * size_of_class(class)).sum::<usize>()
             + (8 * 64 + 4 * 256 + 4096 << 10)
     }
 }

@@ -612,7 +612,8 @@ impl Heap {
         for class in 0..CLASSES {
             self.drain_depot(class, usize::MAX);
         }
-        self.large.purge(0) + self.growth.purge(0) + self.slabs.purge(&self.runs) + self.runs.purge(0)
+        let purged = self.large.purge(0) + self.growth.purge(0) + self.slabs.purge(&self.runs) + self.runs.purge(0);
+        if self.runs.find_resident() > 0 { purged + self.runs.purge(0) } else { purged }
     }
 
     /// Returns the objects of full magazines of a class to their slabs; returns how many bytes.

@@ -409,6 +409,26 @@ impl Runs {
         }
     }
 
+    /// Makes dirty what is clean and may be resident all the same: the rest of a huge page of which a part was used. Once
+    /// no more of these come into being; returns how many bytes these are.
+    pub(super) fn find_resident(&self) -> usize {
+        if !self.arenas.has_refused() {
+            return 0;
+        }
+        let mut pools = self.pools.lock();
+        let Pools { dirty, clean, .. } = &mut *pools;
+        let arenas = &self.arenas;
+        let mut found = 0;
+        while let Some(first) = clean.largest(arenas) {
+            let units = clean.remove(arenas, first);
+            write_ends(arenas, first, units, USED);
+            Self::put_back(arenas, dirty, first, units);
+            found += units as usize * UNIT;
+        }
+        self.publish(&pools, 0);
+        found
+    }
+
     /// Bytes in dirty runs.
     pub(super) fn dirty_bytes(&self) -> usize {
         self.dirty.get()
