@@ -31,6 +31,9 @@ pub(super) const UNIT: usize = 4 << 10;
 /// The first bytes of an arena are in small pages unless asked otherwise: part of a huge page is much of so small a heap.
 const DENSE_FROM: usize = 16 << 20;
 
+/// How much of an arena is looked at to find out whether it is written.
+const SAMPLE: usize = 8 << 20;
+
 /// Units to a slab unit.
 pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;
 
@@ -200,7 +203,7 @@ impl Arenas {
     /// Asks for huge pages for new memory, by the policy, and for all before it that were refused them meanwhile.
     fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize, dense: bool) {
         let least = match options::huge_pages() {
-            HugePages::Dense if dense => DENSE_FROM,
+            HugePages::Dense if dense && Self::is_touched(arena, from) => DENSE_FROM,
             HugePages::Always => 0,
             _ => return,
         };
@@ -210,6 +213,15 @@ impl Arenas {
         if from < to {
             arena.data.prefer_huge_pages(from, to - from);
             arena.huge.store(true, Relaxed);
+        }
+    }
+
+    /// Whether at least half of what lies just below an offset is resident: blocks that are in use need not be written.
+    fn is_touched(arena: &Arena, end: usize) -> bool {
+        let mut resident = [0; SAMPLE / UNIT];
+        let resident = &mut resident[..SAMPLE / page_size()];
+        end >= SAMPLE && arena.data.residency(end - SAMPLE, resident).is_ok() && {
+            resident.iter().filter(|&&page| page & 1 != 0).count() * 2 >= resident.len()
         }
     }
 

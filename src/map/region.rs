@@ -113,10 +113,19 @@ impl Region {
     /// Whether the page at an offset is resident; `false` if the kernel does not say.
     pub(crate) fn is_resident(&self, offset: usize) -> bool {
         let mut resident = [0];
-        let page = NonNull::new(self.base().wrapping_add(offset));
-        // SAFETY: the callers name a page of the region (R1).
-        page.is_some_and(|page| unsafe { sys::residency(page, page_size(), &mut resident) }.is_ok())
-            && resident[0] & 1 != 0
+        self.residency(offset, &mut resident).is_ok() && resident[0] & 1 != 0
+    }
+
+    /// Asks which pages from an offset on are resident: the lowest bit of a byte each.
+    pub(crate) fn residency(&self, offset: usize, resident: &mut [u8]) -> Result<()> {
+        let len = resident.len() * page_size();
+        if offset + len > self.len() {
+            return Err(Error::out_of_range(Operation::Advise, len));
+        }
+        let start =
+            NonNull::new(self.base().wrapping_add(offset)).ok_or(Error::out_of_range(Operation::Advise, len))?;
+        // SAFETY: whole pages of the region (R1).
+        unsafe { sys::residency(start, len, resident) }.map_err(|errno| Error::os(Operation::Advise, len, errno))
     }
 
     /// Gives the memory of a range back: the range stays committed and reads zero.
