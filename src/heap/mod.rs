@@ -557,14 +557,17 @@ impl Heap {
         None
     }
 
-    /// Bytes in use, as the kernel's pages are counted: runs with all slabs, large blocks, growth slots.
+    /// Bytes in use: objects and what threads keep of them, runs, large blocks, growth slots.
     fn live_bytes(&self) -> usize {
-        self.runs.used_bytes() + self.large.live_bytes() + self.growth.used_bytes()
+        self.runs.filled_bytes() + self.large.live_bytes() + self.growth.used_bytes()
     }
 
-    /// Notes that more is in use than before.
+    /// Notes that more is in use than before. What is new to the process must not come on top of too much that is free.
     fn rose(&self) {
         self.budget.rose(self.live_bytes());
+        if self.runs.have_grown() {
+            self.keep_within_budget();
+        }
     }
 
     /// Brings the free resident memory back within the budget, and has what is left looked after.
@@ -573,17 +576,20 @@ impl Heap {
         self.background.notice(self.free_bytes());
     }
 
-    /// Gives back what exceeds the budget: large mappings first, then growth slots, then runs.
+    /// Gives back what exceeds the budget: large mappings first, then growth slots, runs, and free pages of slabs.
     fn keep_within_budget(&self) {
         let large = self.large.resident_bytes();
         let growth = self.growth.resident_bytes();
         let runs = self.runs.dirty_bytes();
         let live = self.live_bytes();
+        // So much lies free among live objects that come and go.
+        let slabs = self.slabs.purgeable_bytes(&self.runs).saturating_sub(live / 2);
         let mut limit = self.budget.limit(live);
         if self.background.is_available() {
             limit = limit.max(self.budget.fallen(live));
         }
-        let Some(mut excess) = (large + growth + runs).checked_sub(limit).filter(|&excess| excess > 0) else { return };
+        let free = large + growth + runs + slabs;
+        let Some(mut excess) = free.checked_sub(limit).filter(|&excess| excess > 0) else { return };
         let mut purged = 0;
         let sources: [(usize, &dyn Fn(usize) -> usize); 3] = [
             (large, &|keep| self.large.purge(keep)),
@@ -598,6 +604,10 @@ impl Heap {
             }
         }
         self.budget.purged(purged);
+        if excess > 0 {
+            // Not for regret: other requests than for these objects could not have had these pages.
+            self.slabs.purge(&self.runs);
+        }
     }
 
     fn purge(&'static self) -> usize {

@@ -21,7 +21,7 @@ use super::gauge::Gauge;
 use super::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 const USED: u32 = 0;
 const DIRTY: u32 = 1;
@@ -200,6 +200,8 @@ pub(super) struct Runs {
     used_bytes: AtomicUsize,
     /// Bytes of used runs that hold nothing, as their users say: free objects in slabs.
     idle_bytes: AtomicUsize,
+    /// Whether arenas have become longer since somebody last asked.
+    grown: AtomicBool,
 }
 
 /// Units that hold `bytes` in whole pages.
@@ -217,6 +219,7 @@ impl Runs {
             dirty: Gauge::new(),
             used_bytes: AtomicUsize::new(0),
             idle_bytes: AtomicUsize::new(0),
+            grown: AtomicBool::new(false),
         }
     }
 
@@ -277,9 +280,15 @@ impl Runs {
             other => other,
         };
         let Extension::Added(first, units) = extension else { return None };
+        self.grown.store(true, Relaxed);
         // U1: the new units are one run, used until it is returned.
         write_ends(&self.arenas, first, units, USED);
         Some(Self::put_back(&self.arenas, clean, first, units))
+    }
+
+    /// Whether arenas have become longer since the last call.
+    pub(super) fn have_grown(&self) -> bool {
+        self.grown.load(Relaxed) && self.grown.swap(false, Relaxed)
     }
 
     /// Whether at least three quarters of the arenas are in use.

@@ -159,11 +159,17 @@ pub(super) struct Slabs {
     shelves: [[Shelf; CLASSES]; SHELVES],
     /// Shelves of each class in use, besides the first.
     further: AtomicUsize,
+    /// Bytes of free objects that the last purge left: what lies among live objects.
+    left: AtomicUsize,
 }
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self { shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES], further: AtomicUsize::new(0) }
+        Self {
+            shelves: [const { [const { Shelf::new() }; CLASSES] }; SHELVES],
+            further: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
+        }
     }
 
     /// Has as many shelves as there may be threads at work at the same time; once, before any other use.
@@ -408,7 +414,18 @@ impl Slabs {
 
     /// Gives back the memory of whole free pages in slabs that have live objects too; returns at most how many bytes.
     pub(super) fn purge(&self, runs: &Runs) -> usize {
-        self.purge_where(runs, |use_of| use_of != PURGED)
+        let purged = self.purge_where(runs, |use_of| use_of != PURGED);
+        self.left.store(runs.idle_bytes(), Relaxed);
+        purged
+    }
+
+    /// Bytes of objects that have become free since the last purge: so much may be worth another one.
+    pub(super) fn purgeable_bytes(&self, runs: &Runs) -> usize {
+        let (idle, left) = (runs.idle_bytes(), self.left.load(Relaxed));
+        if idle < left {
+            self.left.store(idle, Relaxed);
+        }
+        idle.saturating_sub(left)
     }
 
     /// The same for slabs that have not been used since the last call but one; counts as work what the next call will do.
