@@ -6,8 +6,8 @@
 //! # Invariants
 //! * **A1** arenas are only added, never removed; `count` is raised after an arena is complete.
 //! * **A2** the first `frontier` units of an arena are committed, and so is the metadata of each of them.
-//! * **A4** `huge` is whether huge pages are asked for from `DENSE_FROM` (or the start) on; it changes under the lock of `run`
-//!   or in a purge, and only decides what the kernel is asked.
+//! * **A4** `huge` is whether huge pages are asked for anywhere, `huge_to` the end of the last range for which they were,
+//!   `dense_to` up to where they will be without another look. They only decide what the kernel is asked.
 //! * **A3** every arena starts at a multiple of the largest slab, so that unit numbers and addresses have the same
 //!   alignment.
 
@@ -31,8 +31,12 @@ pub(super) const UNIT: usize = 4 << 10;
 /// The first bytes of an arena are in small pages unless asked otherwise: part of a huge page is much of so small a heap.
 const DENSE_FROM: usize = 16 << 20;
 
-/// How much of an arena is looked at to find out whether it is written.
-const SAMPLE: usize = 8 << 20;
+/// How much of an arena is looked at to find out whether it is written: not less, and not more.
+const MIN_SAMPLE: usize = 4 << 20;
+const MAX_SAMPLE: usize = 8 << 20;
+
+/// So much is added in huge pages after one look at the most.
+const MAX_TRUST: usize = 256 << 20;
 
 /// Units to a slab unit.
 pub(super) const UNITS_PER_SLAB: u32 = (SLAB_UNIT / UNIT) as u32;
@@ -92,6 +96,8 @@ struct Arena {
     bitmaps: Region,
     frontier: AtomicUsize,
     huge: AtomicBool,
+    huge_to: AtomicUsize,
+    dense_to: AtomicUsize,
 }
 
 impl Arena {
@@ -103,6 +109,8 @@ impl Arena {
             bitmaps: Region::empty(),
             frontier: AtomicUsize::new(0),
             huge: AtomicBool::new(false),
+            huge_to: AtomicUsize::new(0),
+            dense_to: AtomicUsize::new(0),
         }
     }
 }
@@ -175,9 +183,8 @@ impl Arenas {
     }
 
     /// Commits at least `units` more units of an arena that has room, and about `ahead` more; returns the first and how
-    /// many there are. `dense` says that what there is so far is used nearly whole, and so will this be. Calls must not
-    /// overlap.
-    pub(super) fn extend(&self, units: u32, ahead: u32, dense: bool) -> Extension {
+    /// many there are. Calls must not overlap.
+    pub(super) fn extend(&self, units: u32, ahead: u32) -> Extension {
         for (number, arena) in self.live().iter().enumerate().rev() {
             let frontier = arena.frontier.load(Relaxed);
             let room = arena.data.len() / UNIT - frontier;
@@ -192,7 +199,7 @@ impl Arenas {
                 Self::commit(arena, frontier + exact).map(|()| exact)
             });
             let Ok(grown) = grown else { return Extension::Refused };
-            Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT, dense);
+            Self::ask_for_huge_pages(arena, frontier * UNIT, (frontier + grown) * UNIT);
             arena.frontier.store(frontier + grown, Release);
             let first = UnitId::new(number, frontier);
             return Extension::Added(first, grown as u32);
@@ -200,29 +207,41 @@ impl Arenas {
         Extension::NoRoom
     }
 
-    /// Asks for huge pages for new memory, by the policy, and for all before it that were refused them meanwhile.
-    fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize, dense: bool) {
-        let least = match options::huge_pages() {
-            HugePages::Dense if dense && Self::is_touched(arena, from) => DENSE_FROM,
-            HugePages::Always => 0,
-            _ => return,
-        };
-        let from = if arena.huge.load(Relaxed) { from.max(least) } else { least };
+    /// Asks for huge pages for new memory, by the policy.
+    fn ask_for_huge_pages(arena: &Arena, from: usize, to: usize) {
+        match options::huge_pages() {
+            HugePages::Never => return,
+            HugePages::Dense if !Self::is_dense(arena, from) => return,
+            HugePages::Dense | HugePages::Always => {}
+        }
         // The unit that the frontier was in the middle of is whole now.
         let (from, to) = (round_down(from, HUGE_UNIT), round_down(to, HUGE_UNIT));
         if from < to {
             arena.data.prefer_huge_pages(from, to - from);
+            arena.huge_to.store(to, Relaxed);
             arena.huge.store(true, Relaxed);
         }
     }
 
-    /// Whether at least half of what lies just below an offset is resident: blocks that are in use need not be written.
-    fn is_touched(arena: &Arena, end: usize) -> bool {
-        let mut resident = [0; SAMPLE / UNIT];
-        let resident = &mut resident[..SAMPLE / page_size()];
-        end >= SAMPLE && arena.data.residency(end - SAMPLE, resident).is_ok() && {
-            resident.iter().filter(|&&page| page & 1 != 0).count() * 2 >= resident.len()
+    /// Whether what is added at the frontier is likely to be written whole, as what lies below it was. That shows in small
+    /// pages only, a stretch of which is left before each look.
+    fn is_dense(arena: &Arena, frontier: usize) -> bool {
+        if frontier < DENSE_FROM {
+            return false;
         }
+        if frontier < arena.dense_to.load(Relaxed) {
+            return true;
+        }
+        let small = (frontier - arena.huge_to.load(Relaxed).min(frontier)).min(MAX_SAMPLE);
+        let mut resident = [0; MAX_SAMPLE / UNIT];
+        let resident = &mut resident[..small / page_size()];
+        let dense = small >= MIN_SAMPLE && arena.data.residency(frontier - small, resident).is_ok() && {
+            resident.iter().filter(|&&page| page & 1 != 0).count() * 2 >= resident.len()
+        };
+        if dense {
+            arena.dense_to.store(frontier + (3 * frontier).min(MAX_TRUST), Relaxed);
+        }
+        dense
     }
 
     /// Refuses huge pages where a part of one is to be given back: the kernel would make it whole again by and by
@@ -231,6 +250,7 @@ impl Arenas {
         let parts = offset % HUGE_UNIT != 0 || len % HUGE_UNIT != 0;
         if parts && offset + len > DENSE_FROM && options::huge_pages() == HugePages::Dense {
             if arena.huge.swap(false, Relaxed) {
+                arena.dense_to.store(0, Relaxed);
                 let end = arena.data.committed();
                 arena.data.refuse_huge_pages(DENSE_FROM, end.saturating_sub(DENSE_FROM));
                 self.refused.store(true, Relaxed);

@@ -274,9 +274,8 @@ impl Runs {
     fn extend(&self, clean: &mut Pool<CLEAN>, units: u32) -> Option<UnitId> {
         // Frontiers stay multiples of the page size and of a slab unit (U5).
         let units = round_up(units as usize, units_for(super::class::SLAB_UNIT) as usize) as u32;
-        let dense = self.is_dense();
-        let extension = match self.arenas.extend(units, EXTEND_AHEAD, dense) {
-            Extension::NoRoom if self.arenas.add().is_ok() => self.arenas.extend(units, EXTEND_AHEAD, dense),
+        let extension = match self.arenas.extend(units, EXTEND_AHEAD) {
+            Extension::NoRoom if self.arenas.add().is_ok() => self.arenas.extend(units, EXTEND_AHEAD),
             other => other,
         };
         let Extension::Added(first, units) = extension else { return None };
@@ -289,11 +288,6 @@ impl Runs {
     /// Whether arenas have become longer since the last call.
     pub(super) fn have_grown(&self) -> bool {
         self.grown.load(Relaxed) && self.grown.swap(false, Relaxed)
-    }
-
-    /// Whether at least three quarters of the arenas are in use.
-    fn is_dense(&self) -> bool {
-        self.filled_bytes() / 3 >= self.arenas.bytes() / 4
     }
 
     /// Adds a run to a pool, merged with its neighbours of the same state; returns the run that it is part of.
