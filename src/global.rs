@@ -55,6 +55,7 @@ use std::alloc::System;
 pub struct PageAlloc<F = System> {
     fallback: F,
     small_limit: usize,
+    counts_fallback: bool,
     options: Options,
 }
 
@@ -98,7 +99,7 @@ impl<F> PageAlloc<F> {
     /// An allocator whose small objects, of at most 1,024 bytes, live on another heap.
     #[must_use]
     pub const fn with_fallback(fallback: F) -> Self {
-        Self { fallback, small_limit: DEFAULT_SMALL_LIMIT, options: Options::new() }
+        Self { fallback, small_limit: DEFAULT_SMALL_LIMIT, counts_fallback: false, options: Options::new() }
     }
 
     /// Sends objects of at most `bytes` to the fallback heap, unless their alignment is above 16 bytes, which `malloc` does
@@ -108,6 +109,14 @@ impl<F> PageAlloc<F> {
     #[must_use]
     pub const fn with_small_limit(mut self, bytes: usize) -> Self {
         self.small_limit = bytes;
+        self
+    }
+
+    /// Whether [`stats`](Self::stats) counts what is on the fallback heap: not, unless this says `true`. Each call to the
+    /// fallback is then about a quarter slower.
+    #[must_use]
+    pub const fn with_fallback_counts(mut self, counted: bool) -> Self {
+        self.counts_fallback = counted;
         self
     }
 
@@ -136,7 +145,8 @@ impl<F> PageAlloc<F> {
         self
     }
 
-    /// A snapshot of the counts of the engine and of the calls to the fallback heap.
+    /// A snapshot of the counts of the engine, and of the calls to the fallback heap if these are
+    /// [counted](Self::with_fallback_counts).
     ///
     /// It takes the engine's locks one after the other, for a moment each.
     pub fn stats(&self) -> Stats {
@@ -165,7 +175,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     fn fallback_alloc(&self, layout: Layout, zeroed: bool) -> *mut u8 {
         // SAFETY: the layout is the caller's, of non-zero size by the contract of `GlobalAlloc`.
         let block = unsafe { if zeroed { self.fallback.alloc_zeroed(layout) } else { self.fallback.alloc(layout) } };
-        if !block.is_null() {
+        if self.counts_fallback && !block.is_null() {
             heap::count_fallback(|counts| counts.allocated(layout.size()));
         }
         block
@@ -175,8 +185,9 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     /// The block is the fallback's, with this layout, and not used again.
     #[inline]
     unsafe fn fallback_dealloc(&self, block: *mut u8, layout: Layout) {
-        // Counted first, so that the call into the fallback can be the last thing done.
-        heap::count_fallback(|counts| counts.freed(layout.size()));
+        if self.counts_fallback {
+            heap::count_fallback(|counts| counts.freed(layout.size()));
+        }
         // SAFETY: the caller's contract.
         unsafe { self.fallback.dealloc(block, layout) };
     }
@@ -187,7 +198,7 @@ impl<F: GlobalAlloc> PageAlloc<F> {
     unsafe fn fallback_realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's contract.
         let new = unsafe { self.fallback.realloc(block, layout, new_size) };
-        if !new.is_null() {
+        if self.counts_fallback && !new.is_null() {
             heap::count_fallback(|counts| counts.reallocated(layout.size(), new_size));
         }
         new

@@ -28,7 +28,8 @@ impl RouteStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Small objects on the fallback heap.
+    /// Small objects on the fallback heap; zero unless
+    /// [`with_fallback_counts`](crate::PageAlloc::with_fallback_counts) was asked for.
     pub fallback: RouteStats,
     /// Objects in size-class slabs.
     pub slab: RouteStats,
@@ -36,7 +37,7 @@ pub struct Stats {
     pub run: RouteStats,
     /// Large blocks in mappings and growth slots of their own.
     pub large: RouteStats,
-    /// Calls that went to the fallback heap, since the start: allocations, reallocations and frees.
+    /// Calls that went to the fallback heap, since the start: allocations, reallocations and frees. Zero as above.
     pub fallback_calls: u64,
     /// Bytes mapped for allocations and usable, resident or not: arenas, all growth slots that were ever used, and large
     /// mappings with those kept for reuse.

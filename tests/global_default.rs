@@ -5,7 +5,7 @@ use mapalloc::PageAlloc;
 mod global;
 
 #[global_allocator]
-static GLOBAL: PageAlloc = PageAlloc::new();
+static GLOBAL: PageAlloc = PageAlloc::new().with_fallback_counts(true);
 
 /// Small objects are on the fallback heap.
 const FALLBACK_IS_USED: bool = true;

@@ -8,7 +8,8 @@ use std::cell::Cell;
 mod global;
 
 #[global_allocator]
-static GLOBAL: PageAlloc<Checked> = PageAlloc::with_fallback(Checked).with_small_limit(SMALL_LIMIT);
+static GLOBAL: PageAlloc<Checked> =
+    PageAlloc::with_fallback(Checked).with_small_limit(SMALL_LIMIT).with_fallback_counts(true);
 
 /// The largest size on the fallback heap.
 const SMALL_LIMIT: usize = 512;

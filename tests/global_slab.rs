@@ -5,7 +5,7 @@ use mapalloc::PageAlloc;
 mod global;
 
 #[global_allocator]
-static GLOBAL: PageAlloc = PageAlloc::new().with_small_limit(0);
+static GLOBAL: PageAlloc = PageAlloc::new().with_small_limit(0).with_fallback_counts(true);
 
 /// No size is on the fallback heap.
 const FALLBACK_IS_USED: bool = false;

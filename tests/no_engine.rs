@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Exact {
     }
 }
 
-static HEAP: PageAlloc<Exact> = PageAlloc::with_fallback(Exact).with_small_limit(0);
+static HEAP: PageAlloc<Exact> = PageAlloc::with_fallback(Exact).with_small_limit(0).with_fallback_counts(true);
 
 fn limit_address_space_to_what_is_used_and(more: usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

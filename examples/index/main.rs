@@ -20,7 +20,7 @@ use program::Kind;
 use std::process::ExitCode;
 
 #[global_allocator]
-static GLOBAL: PageAlloc = PageAlloc::new();
+static GLOBAL: PageAlloc = PageAlloc::new().with_fallback_counts(true);
 
 fn main() -> ExitCode {
     program::run(Kind::Default, Some(&GLOBAL))
