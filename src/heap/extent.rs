@@ -5,7 +5,7 @@
 //! * **E2** bytes from `high` on read zero and hold no memory; `high <= len`, in whole pages.
 
 use crate::error::Result;
-use crate::map::{Advice, MapOptions, Mapping};
+use crate::map::{Advice, MapOptions, Mapping, looks_resident};
 use crate::page::{HUGE_UNIT, page_size, round_up};
 use crate::sys::unpoison;
 use core::mem::MaybeUninit;
@@ -48,9 +48,17 @@ impl Extent {
         self.high = self.high.max(round_up(size, self.unit).min(self.len));
     }
 
-    /// Whether huge pages were asked for.
-    pub(super) fn is_huge(&self) -> bool {
-        self.unit == HUGE_UNIT
+    /// Gives the memory back for huge pages to take its place, if nearly all of it was touched: zeros that were used whole
+    /// once are likely to be again. The bytes read zero then.
+    pub(super) fn become_huge(&mut self) {
+        // SAFETY: whole pages of the extent (E2), which is its owner's to ask about.
+        let dense = self.unit != HUGE_UNIT && unsafe { looks_resident(self.base, self.high) };
+        if dense && self.purge(0).is_ok() {
+            // SAFETY: the extent's owner calls this, and the mapping is given up again below.
+            let mut mapping = core::mem::ManuallyDrop::new(unsafe { self.into_mapping() });
+            mapping.prefer_huge_pages();
+            self.unit = HUGE_UNIT;
+        }
     }
 
     /// Gives the memory from `from` on back, in whole pages; returns how many bytes that were at most.

@@ -69,12 +69,9 @@ pub(super) struct Large {
 }
 
 impl State {
-    /// The cached mapping that fits best: long enough, best not resident far beyond the request, aligned. Zeros, which may be
-    /// used sparsely, never come from a mapping with huge pages.
+    /// The cached mapping that fits best: long enough, best not resident far beyond the request, aligned.
     fn find_cached(&self, size: usize, align: usize, zeroed: bool) -> Option<usize> {
-        let fits = |extent: &Extent| {
-            extent.len >= size && extent.base.addr().get() & (align - 1) == 0 && !(zeroed && extent.is_huge())
-        };
+        let fits = |extent: &Extent| extent.len >= size && extent.base.addr().get() & (align - 1) == 0;
         let close = |extent: &Extent| extent.high <= size + size / 4;
         let candidates = self.cache[..self.cached].iter().enumerate();
         let fitting = candidates.filter_map(|(at, slot)| slot.filter(fits).map(|extent| (at, extent)));
@@ -166,6 +163,9 @@ impl Large {
         if extent.high > end {
             // Memory that the block does not ask for; if the kernel keeps it (locked pages), so does the block.
             let _ = extent.purge(end);
+        }
+        if zeroed && extent.high >= DENSE_HUGE_MIN && options::huge_pages() != HugePages::Never {
+            extent.become_huge();
         }
         if zeroed {
             // SAFETY: the extent left the cache above and is this call's alone; `high <= len` (E1, E2 of `extent`).

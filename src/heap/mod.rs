@@ -586,7 +586,7 @@ impl Heap {
         let slabs = self.slabs.purgeable_bytes(&self.runs).saturating_sub(live / 2);
         let mut limit = self.budget.limit(live);
         if self.background.is_available() {
-            limit = limit.max(self.budget.fallen(live));
+            limit = limit.max(self.budget.limit(0) + self.budget.fallen(live));
         }
         let free = large + growth + runs + slabs;
         let Some(mut excess) = free.checked_sub(limit).filter(|&excess| excess > 0) else { return };

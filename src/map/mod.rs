@@ -18,7 +18,7 @@ mod residency;
 pub use advice::Advice;
 pub use options::MapOptions;
 pub(crate) use region::Region;
-pub(crate) use residency::zero_pages;
+pub(crate) use residency::{looks_resident, zero_pages};
 
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, checked_round_up, page_size, round_up};

@@ -49,6 +49,27 @@ pub(crate) unsafe fn zero_pages(base: NonNull<u8>, len: usize) {
     }
 }
 
+/// Whether nearly all pages of a range are resident, as far as a few samples show.
+///
+/// # Safety
+/// `base..base + len` is whole pages of the caller's.
+pub(crate) unsafe fn looks_resident(base: NonNull<u8>, len: usize) -> bool {
+    const SAMPLES: usize = 8;
+    let page = page_size();
+    let pages = len / page;
+    let mut resident = [0; FIRST_PAGES];
+    let resident = &mut resident[..FIRST_PAGES.min(pages)];
+    let last = pages - resident.len();
+    (0..SAMPLES).all(|sample| {
+        // SAFETY: a sample ends within the range.
+        let known = unsafe {
+            let start = base.add(last * sample / (SAMPLES - 1) * page);
+            sys::residency(start, resident.len() * page, resident)
+        };
+        known.is_ok() && resident.iter().filter(|&&page| page & 1 != 0).count() * 8 >= resident.len() * 7
+    })
+}
+
 /// Whether clearing the resident pages costs less than faulting them in again.
 fn is_dense(resident: &[u8]) -> bool {
     let pages = resident.iter().filter(|&&page| page & 1 != 0).count();
@@ -119,6 +140,21 @@ mod tests {
         // SAFETY: the mapping is this test's alone. The answer calls every other page swapped out.
         unsafe { zero_by_residency(base, &[1, 0, 0, 1, 1, 0, 1, 0]) };
         assert!(pages.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn what_is_touched_whole_looks_resident() {
+        let page = page_size();
+        let mut pages = Mapping::new(5000 * page).unwrap();
+        let base = NonNull::new(pages.as_mut_ptr()).unwrap();
+        // SAFETY: the mapping is this test's alone.
+        let looks = || unsafe { looks_resident(base, 5000 * page) };
+        assert!(!looks());
+        pages[..4000 * page].fill(1);
+        assert!(!looks());
+        pages[4000 * page..].fill(1);
+        assert!(looks());
     }
 
     #[test]
