@@ -13,7 +13,7 @@ pub(crate) const HUGE_UNIT: usize = 2 << 20;
 
 /// Memory of at least this many bytes that is about to be written whole is asked to be huge pages: one fault then does the
 /// work of 512. Below it, and for memory that may be used sparsely, a stray touch must not cost 2 MiB.
-pub(crate) const DENSE_HUGE_MIN: usize = 8 << 20;
+pub(crate) const DENSE_HUGE_MIN: usize = 4 << 20;
 
 static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 

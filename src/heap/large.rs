@@ -36,6 +36,14 @@ pub(super) fn worth_trimming(left: usize) -> usize {
     (left / 8).clamp(64 << 10, 4 << 20)
 }
 
+/// The length of a mapping for a dense block: a huge page at its end that is used by half is faster and little larger than
+/// small pages there.
+fn room_for(size: usize) -> usize {
+    let tail = size % HUGE_UNIT;
+    let huge = size >= DENSE_HUGE_MIN && tail >= HUGE_UNIT / 2 && options::huge_pages() != HugePages::Never;
+    if huge { size.checked_add(HUGE_UNIT - tail).unwrap_or(size) } else { size }
+}
+
 struct State {
     live: ByAddress,
     /// The mapping that was freed last, and the size that its block had.
@@ -176,12 +184,40 @@ impl Large {
         Some(extent.base)
     }
 
+    /// A block of which a part is resident already: the longest cached mapping, grown, if that is at least half of what is
+    /// asked for. What its bytes are is not known.
+    pub(super) fn grow_cached(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        if align > page_size() {
+            return None;
+        }
+        let extent = {
+            let mut state = self.state.lock();
+            let cached = state.cache[..state.cached].iter().flatten().enumerate();
+            let (at, longest) = cached.max_by_key(|(_, extent)| extent.high)?;
+            if longest.len >= size || longest.high < size / 2 || !state.live.promise() {
+                return None;
+            }
+            let extent = state.take_cached_at(at)?;
+            self.publish(&state);
+            extent
+        };
+        // SAFETY: it left the cache above; this is its one owner.
+        let mut mapping = unsafe { extent.into_mapping() };
+        match mapping.grow(room_for(size)) {
+            Ok(()) => Some(self.adopt(mapping, size, true)),
+            Err(_) => {
+                self.break_promise();
+                None
+            }
+        }
+    }
+
     /// A block in a new mapping, which reads zero.
     pub(super) fn map(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
         if !self.promise() {
             return None;
         }
-        match MapOptions::new().align(align).map(size) {
+        match MapOptions::new().align(align).map(if zeroed { size } else { room_for(size) }) {
             Ok(mapping) => Some(self.adopt(mapping, size, !zeroed)),
             Err(_) => {
                 self.break_promise();

@@ -392,7 +392,8 @@ impl Heap {
     }
 
     fn alloc_large(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
-        let block = self.large.take_cached(size, align, zeroed).or_else(|| {
+        let cached = self.large.take_cached(size, align, zeroed);
+        let block = cached.or_else(|| if zeroed { None } else { self.large.grow_cached(size, align) }).or_else(|| {
             self.budget.missed(size);
             self.large.map(size, align, zeroed)
         });
