@@ -63,7 +63,7 @@ struct Table {
     columns: &'static [(&'static str, Kind, &'static [Row])],
 }
 
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 4] = [
     Table {
         title: "global allocator",
         columns: &[
@@ -77,6 +77,13 @@ const TABLES: [Table; 3] = [
         columns: &[
             (Kind::Malloc.label(), Kind::Malloc, &rows::SIZES),
             (Kind::Slabs.label(), Kind::Slabs, &rows::SIZES),
+        ],
+    },
+    Table {
+        title: "scale",
+        columns: &[
+            (Kind::Malloc.label(), Kind::Malloc, &rows::SCALE),
+            (Kind::Slabs.label(), Kind::Slabs, &rows::SCALE),
         ],
     },
     Table {

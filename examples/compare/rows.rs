@@ -56,6 +56,70 @@ pub(crate) const SIZES: [Row; 8] = [
     of_size::<4096>("4 KiB"),
 ];
 
+/// What must not cost more where there is more of everything.
+pub(crate) const SCALE: [Row; 10] = [
+    live_objects::<1_000>("1,000 live objects of 64 bytes"),
+    live_objects::<10_000>("10,000 live objects of 64 bytes"),
+    live_objects::<100_000>("100,000 live objects of 64 bytes"),
+    live_objects::<1_000_000>("1,000,000 live objects of 64 bytes"),
+    live_objects::<10_000_000>("10,000,000 live objects of 64 bytes"),
+    live_mappings::<1>("1 live mapping of 5 MiB"),
+    live_mappings::<100>("100 live mappings of 5 MiB"),
+    live_mappings::<10_000>("10,000 live mappings of 5 MiB"),
+    row("alone, 64 bytes", 4_000_000, |probe| together(probe, 1)),
+    row("two threads, 64 bytes each", 4_000_000, |probe| together(probe, 2)),
+];
+
+/// The oldest of so many is freed, and a new one made.
+const fn live_objects<const LIVE: usize>(name: &'static str) -> Row {
+    const fn count(live: usize) -> usize {
+        if live < 1_000_000 { 4_000_000 } else { 4 * live }
+    }
+    row(name, count(LIVE), |probe| churn(probe, layout(64, 8), LIVE, count(LIVE)))
+}
+
+/// So many stay, untouched; one more is made and freed again and again, its first byte written.
+const fn live_mappings<const LIVE: usize>(name: &'static str) -> Row {
+    const COUNT: usize = 2_000_000;
+    row(name, COUNT, |probe| {
+        let layout = layout(5 * MIB, 8);
+        let make = || {
+            // SAFETY: the size is not 0.
+            let ptr = black_box(unsafe { alloc(layout) });
+            assert!(!ptr.is_null(), "out of memory");
+            ptr
+        };
+        let live: Vec<*mut u8> = (0..LIVE).map(|_| make()).collect();
+        for number in 0..COUNT {
+            let ptr = make();
+            // SAFETY: allocated with this layout, and freed once.
+            unsafe {
+                ptr.write_volatile(number as u8);
+                dealloc(ptr, layout);
+            }
+        }
+        probe.at_peak();
+        // SAFETY: as above.
+        live.into_iter().for_each(|ptr| unsafe { dealloc(ptr, layout) });
+    })
+}
+
+/// So many threads at the same time, each with a few objects that it replaces.
+fn together(probe: &Probe, threads: usize) {
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut ring: Vec<Option<Object>> = (0..64).map(|_| None).collect();
+                for number in 0..4_000_000 {
+                    ring[number % 64] = None;
+                    ring[number % 64] = Some(Object::new(layout(64, 8), number));
+                }
+            });
+        }
+    });
+    probe.at_peak();
+}
+
 const LIVE_BYTES: usize = 32 * MIB;
 
 const fn of_size<const SIZE: usize>(name: &'static str) -> Row {
