@@ -247,14 +247,16 @@ impl Arenas {
     /// Refuses huge pages where a part of one is to be given back: the kernel would make it whole again by and by
     /// (`khugepaged`), and its memory resident. Those that are whole stay.
     fn refuse_huge_pages(&self, arena: &Arena, offset: usize, len: usize) {
-        let parts = offset % HUGE_UNIT != 0 || len % HUGE_UNIT != 0;
-        if parts && offset + len > DENSE_FROM && options::huge_pages() == HugePages::Dense {
-            if arena.huge.swap(false, Relaxed) {
-                arena.dense_to.store(0, Relaxed);
-                let end = arena.data.committed();
-                arena.data.refuse_huge_pages(DENSE_FROM, end.saturating_sub(DENSE_FROM));
-                self.refused.store(true, Relaxed);
-            }
+        let parts = !offset.is_multiple_of(HUGE_UNIT) || !len.is_multiple_of(HUGE_UNIT);
+        if parts
+            && offset + len > DENSE_FROM
+            && options::huge_pages() == HugePages::Dense
+            && arena.huge.swap(false, Relaxed)
+        {
+            arena.dense_to.store(0, Relaxed);
+            let end = arena.data.committed();
+            arena.data.refuse_huge_pages(DENSE_FROM, end.saturating_sub(DENSE_FROM));
+            self.refused.store(true, Relaxed);
         }
     }
 

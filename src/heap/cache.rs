@@ -621,7 +621,7 @@ impl ThreadCache {
     #[cfg(test)]
     pub(super) fn worst_case_bytes() -> usize {
         (0..CLASSES).map(|class| 2 * capacity_of(class) * size_of_class(class)).sum::<usize>()
-            + (8 * 64 + 4 * 256 + 4096 << 10)
+            + ((8 * 64 + 4 * 256 + 4096) << 10)
     }
 }
 
