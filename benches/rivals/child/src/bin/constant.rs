@@ -23,11 +23,14 @@ unsafe impl GlobalAlloc for Constant {
 static GLOBAL: Constant = Constant;
 
 /// The arguments are those of the other programs; the runtime, which allocates, is not started.
+///
+/// # Safety
+/// `argv` is `argc` terminated strings, as the C library passes them.
 // SAFETY: the C library's entry point, of which a program has one.
 #[unsafe(no_mangle)]
-pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let number = |at: usize| {
-        // SAFETY: the C library passes `argc` terminated strings.
+        // SAFETY: the caller's contract; the numbers asked for are below `argc`, as compared below.
         let text = unsafe { CStr::from_ptr(*argv.add(at)) };
         text.to_str().ok().and_then(|text| text.parse().ok())
     };

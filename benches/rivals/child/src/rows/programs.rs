@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "terms-rc",
         what: "expression trees of Rc differentiated, simplified and dropped",
         source: "model of a compiler's terms",
-        run: |stage| stage.time(|| (0..12).for_each(|n| terms::<Rc<()>>(n))),
+        run: |stage| stage.time(|| (0..12).for_each(terms::<Rc<()>>)),
     },
     Row {
         name: "terms-arc",
