@@ -40,9 +40,10 @@ use std::alloc::System;
 /// * Blocks may be freed by any thread, also while that thread or the one that allocated them is ending.
 /// * A child of `fork` can allocate and free, whatever other threads were doing.
 /// * `errno` is as it was before the call, unless the fallback heap changes it.
-/// * Free memory that stays resident is within a budget: an eighth of the live bytes, at least 8 MiB and at most 256 MiB,
-///   and up to 256 MiB more for a while where what was given back is soon asked for again. What is left unused for some
-///   tenths of a second goes back too, also in a program that then does nothing: see
+/// * The process is not larger than it has just been, and gives back what it does not need: free memory that stays resident
+///   is what was in use within the last half second or less, and beyond that an eighth of the live bytes, at least 8 MiB and
+///   at most 256 MiB (and up to 256 MiB more for a while where what was given back is soon asked for again). What is left
+///   unused for some tenths of a second goes back too, also in a program that then does nothing: see
 ///   [`with_background_thread`](Self::with_background_thread). What threads keep for themselves comes on top: objects in
 ///   magazines, at most 4 MiB in each thread if it uses every size class, and the pages that they lie in.
 ///
@@ -137,8 +138,8 @@ impl<F> PageAlloc<F> {
     /// The free that leaves more than a few MiB free starts a thread. It gives back what stays unused for some tenths of a
     /// second, also in a program that does nothing, and ends when there is nothing more to do. It takes no signals, and a
     /// child of `fork` starts without it. Forbid it in a program that must have one thread only (`unshare` and `setns`
-    /// can ask for that) or that runs under a seccomp filter which kills on `clone`; memory then falls to the budget for
-    /// free memory only, and by [`purge`](Self::purge).
+    /// can ask for that) or that runs under a seccomp filter which kills on `clone`; what was in use lately then does not
+    /// stay, and memory falls to the budget for free memory at once, and by [`purge`](Self::purge).
     #[must_use]
     pub const fn with_background_thread(mut self, allowed: bool) -> Self {
         self.options = self.options.with_background(allowed);
