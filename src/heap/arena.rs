@@ -6,10 +6,10 @@
 //! # Invariants
 //! * **A1** arenas are only added, never removed; `count` is raised after an arena is complete.
 //! * **A2** the first `frontier` units of an arena are committed, and so is the metadata of each of them.
-//! * **A4** `huge` is whether huge pages are asked for anywhere, `huge_to` the end of the last range for which they were,
-//!   `dense_to` up to where they will be without another look. They only decide what the kernel is asked.
 //! * **A3** every arena starts at a multiple of the largest slab, so that unit numbers and addresses have the same
 //!   alignment.
+//! * **A4** `huge` is whether huge pages are asked for anywhere, `huge_to` the end of the last range for which they were,
+//!   `dense_to` up to where they will be without another look. They only decide what the kernel is asked.
 
 use super::class::SLAB_UNIT;
 use super::descriptor::{BITMAP_BYTES, Slab, Tag};

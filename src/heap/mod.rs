@@ -12,7 +12,7 @@
 //! resident is `budget`'s to say and [`Heap::settle`]'s to see to. The engine makes no system call itself, allocates
 //! nothing from any heap, and never panics or unwinds; where memory is known to be corrupt it ends the program (`misuse`).
 //!
-//! Locks nest in one order: setting up, then the growth slots; a class, then the runs. Every other lock is taken with no
+//! Locks nest in one order: setting up, then the growth slots; a shelf of slabs, then the runs. Every other lock is taken with no
 //! lock held.
 
 mod arena;

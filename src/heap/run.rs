@@ -1,7 +1,7 @@
 //! Page runs: exact lengths of units, split and merged with boundary tags, kept in two pools of free runs.
 //!
 //! *Dirty* runs were used and are resident, as far as their user touched them; *clean* runs were never used or were
-//! purged, so they read zero and hold no memory. Only runs of one kind merge, which keeps both facts true. A request takes
+//! purged, so they read zero and hold no memory, but for the rest of a huge page of which another run is used. Only runs of one kind merge, which keeps both facts true. A request takes
 //! a dirty run if one fits (its pages need no fault), then a clean one, then new units at an arena's frontier.
 //!
 //! Every pool is a segregated fit: lists by length, eight to a doubling, and a bitmap of the lists that are not empty.
@@ -412,8 +412,8 @@ impl Runs {
         }
     }
 
-    /// Makes dirty what is clean and may be resident all the same: the rest of a huge page of which a part was used. Once
-    /// no more of these come into being; returns how many bytes these are.
+    /// Makes dirty what is clean and may be resident all the same: the rest of a huge page of which a part was used. Done
+    /// once after huge pages were refused; returns how many bytes these are.
     pub(super) fn find_resident(&self) -> usize {
         if !self.arenas.has_refused() {
             return 0;

@@ -219,7 +219,7 @@ impl Slabs {
     /// Takes up to `wanted` objects out of the slabs of a shelf, to which slabs may be added.
     fn take_from(
         &self,
-        shelf: usize,
+        number: usize,
         runs: &Runs,
         class: usize,
         wanted: usize,
@@ -227,7 +227,6 @@ impl Slabs {
         may_add: bool,
     ) -> usize {
         let arenas = &runs.arenas;
-        let number = shelf;
         let shelf = &self.shelves[number][class];
         let mut taken = 0;
         let mut stock = shelf.stock.lock();

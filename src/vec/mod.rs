@@ -38,7 +38,7 @@ use raw::{Growth, Storage};
 ///   held any has no pages.
 /// * Growth moves pages ([`mremap(2)`](https://man7.org/linux/man-pages/man2/mremap.2.html)), not elements: it takes no
 ///   second copy of the contents, neither of memory nor of time.
-/// * Room for 8 MiB or more that is about to be filled asks for transparent huge pages; zeros do not, since they may be used
+/// * Room for 4 MiB or more that is about to be filled asks for transparent huge pages; zeros do not, since they may be used
 ///   sparsely.
 /// * Room is a matter for the kernel. [`try_reserve`](Self::try_reserve), [`try_push`](Self::try_push) and the other
 ///   `try_` methods return an [`Error`](crate::Error) where it refuses; the others end as [`Vec`]'s do, in
