@@ -20,7 +20,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
-static DEFAULT: PageAlloc = PageAlloc::new();
+/// The default form, with the fallback heap counted, so that what is left there shows too.
+static DEFAULT: PageAlloc = PageAlloc::new().with_fallback_counts(true);
 static SLABS_ONLY: PageAlloc = PageAlloc::new().with_small_limit(0);
 
 /// No list of calls may exhaust the machine, or the fuzzer's own limit.
