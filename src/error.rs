@@ -17,6 +17,21 @@ pub enum Operation {
     Remap,
     /// Making reserved pages usable, [`mprotect(2)`](https://man7.org/linux/man-pages/man2/mprotect.2.html).
     Commit,
+    /// Making guard pages, [`mprotect(2)`](https://man7.org/linux/man-pages/man2/mprotect.2.html).
+    Guard,
+    /// Locking pages into memory, [`mlock(2)`](https://man7.org/linux/man-pages/man2/mlock.2.html).
+    Lock,
+    /// Naming pages, [`PR_SET_VMA`](https://man7.org/linux/man-pages/man2/PR_SET_VMA.2const.html).
+    Name,
+    /// Choosing NUMA nodes, [`mbind(2)`](https://man7.org/linux/man-pages/man2/mbind.2.html).
+    Place,
+    /// Changing what pages may be used for, [`mprotect(2)`](https://man7.org/linux/man-pages/man2/mprotect.2.html).
+    Protect,
+    /// Sealing pages, [`mseal`](https://docs.kernel.org/userspace-api/mseal.html).
+    Seal,
+    /// Making pages that the kernel cannot read,
+    /// [`memfd_secret(2)`](https://man7.org/linux/man-pages/man2/memfd_secret.2.html).
+    Secret,
     /// Advice to the kernel, [`madvise(2)`](https://man7.org/linux/man-pages/man2/madvise.2.html).
     Advise,
     /// Computing the size of an allocation.
@@ -30,6 +45,13 @@ impl Operation {
             Self::Unmap => "munmap",
             Self::Remap => "mremap",
             Self::Commit => "mprotect",
+            Self::Guard => "mprotect for guard pages",
+            Self::Lock => "mlock",
+            Self::Name => "naming",
+            Self::Place => "mbind",
+            Self::Protect => "mprotect",
+            Self::Seal => "mseal",
+            Self::Secret => "memfd_secret",
             Self::Advise => "madvise",
             Self::Allocate => "allocation",
         }
@@ -42,6 +64,7 @@ enum Cause {
     OutOfRange,
     Capacity,
     Alignment,
+    Reservation,
 }
 
 /// The error of every operation on pages: which operation, on how many bytes, and why it failed.
@@ -76,6 +99,11 @@ impl Error {
     /// An alignment that is not a power of two.
     pub(crate) const fn alignment(operation: Operation, align: usize) -> Self {
         Self { operation, bytes: align, cause: Cause::Alignment }
+    }
+
+    /// Room past a reservation whose addresses are not to move.
+    pub(crate) const fn reservation(bytes: usize) -> Self {
+        Self { operation: Operation::Allocate, bytes, cause: Cause::Reservation }
     }
 
     /// The operation that failed.
@@ -117,6 +145,7 @@ impl fmt::Display for Error {
             }
             Cause::OutOfRange => write!(f, "{name} of {bytes} bytes: the range is outside the mapping"),
             Cause::Capacity => write!(f, "{name} of {bytes} bytes: not a size that can be mapped"),
+            Cause::Reservation => write!(f, "{name} of {bytes} bytes: more than is reserved"),
             Cause::Alignment => write!(f, "{name}: alignment {bytes} is not a power of two"),
         }
     }

@@ -68,6 +68,7 @@ mod boxed;
 mod error;
 mod global;
 mod heap;
+mod lock;
 pub mod map;
 mod page;
 mod pages;

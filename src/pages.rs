@@ -1,19 +1,26 @@
 //! Blocks: memory whose pages follow from a [`Layout`] alone. The untyped core of `PageBox` and `PageVec`.
 //!
 //! A container keeps no record of its mapping: the pages are a function of the layout, so that a bare pointer to a value
-//! is enough to find them again.
+//! is enough to find them again. For a block made with options, or within a reservation, the registry of `map` has the
+//! record, under the block's address.
 //!
 //! # Invariants of a block `(base, layout)`
-//! * **B1** If `layout.size()` is zero, nothing is mapped and `base` is dangling: not null, a multiple of the alignment.
-//! * **B2** Otherwise `base` starts a [`Mapping`] of exactly [`extent`]`(layout)` bytes, all committed, made with
-//!   [`options`]`(layout)`; whoever owns the block owns the mapping.
-//! * **B3** Two layouts with the same extent and alignment name the same block.
+//! * **B1** If the registry has an entry for `base`, the block is that mapping, of which at least `layout.size()` bytes are
+//!   committed.
+//! * **B2** Otherwise, if `layout.size()` is zero, nothing is mapped and `base` is dangling: not null, a multiple of the
+//!   alignment.
+//! * **B3** Otherwise `base` starts a [`Mapping`] of exactly [`extent`]`(layout)` bytes, all committed, made with
+//!   [`options`]`(layout)`.
+//! * **B4** Whoever owns the block owns the mapping. Two layouts with the same alignment and, without an entry, the same
+//!   extent name the same block.
 
 use crate::error::{Error, Operation, Result};
-use crate::map::{MapOptions, Mapping};
+use crate::map::registry::{self, Entry};
+use crate::map::{Granted, MapOptions, Mapping, looks_resident};
 use crate::page::{DENSE_HUGE_MIN, page_size, round_up};
 use core::alloc::Layout;
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// Why a container got no memory, with what each of its two faces needs: the `try_` one an [`Error`], the other one the
@@ -24,6 +31,8 @@ pub(crate) enum Refusal {
     Overflow(usize),
     /// The block was refused.
     Block(Layout, Error),
+    /// The block is as large as its reservation allows; so many bytes were wanted.
+    Reservation(usize),
 }
 
 impl Refusal {
@@ -34,6 +43,7 @@ impl Refusal {
     fn raise(self) -> ! {
         match self {
             Self::Overflow(_) => panic!("capacity overflow"),
+            Self::Reservation(bytes) => panic!("{bytes} bytes are more than is reserved"),
             Self::Block(layout, _) => std::alloc::handle_alloc_error(layout),
         }
     }
@@ -44,6 +54,7 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Overflow(bytes) => Self::capacity(Operation::Allocate, bytes),
             Refusal::Block(_, error) => error,
+            Refusal::Reservation(bytes) => Self::reservation(bytes),
         }
     }
 }
@@ -67,13 +78,34 @@ pub(crate) fn array(element: Layout, count: usize) -> Result<Layout, Refusal> {
         .ok_or(Refusal::Overflow(element.size().saturating_mul(count)))
 }
 
-/// The bytes that a block of this layout spans: whole pages.
+/// The bytes that a block of this layout without an entry spans: whole pages.
 #[inline]
 pub(crate) fn extent(layout: Layout) -> usize {
     // A layout's size is at most `isize::MAX`, so there is room to round up.
     round_up(layout.size(), page_size())
 }
 
+/// The bytes of a block that are there to be used.
+pub(crate) fn usable(base: NonNull<u8>, layout: Layout) -> usize {
+    registry::find(base).map_or_else(|| extent(layout), |entry| entry.raw.committed())
+}
+
+/// The bytes that a block can have without moving, if it must not move.
+pub(crate) fn reservation(base: NonNull<u8>) -> Option<usize> {
+    registry::find(base).filter(|entry| entry.stable).map(|entry| entry.raw.reserved())
+}
+
+/// Whether a block was made with options, or in a reservation.
+pub(crate) fn has_options(base: NonNull<u8>) -> bool {
+    registry::find(base).is_some()
+}
+
+/// What a block got of the options that it was made with.
+pub(crate) fn granted(base: NonNull<u8>) -> Granted {
+    registry::find(base).map_or(Granted::NOTHING, |entry| entry.raw.granted())
+}
+
+/// The options of a block without an entry.
 fn options(layout: Layout) -> MapOptions {
     MapOptions::new().align(layout.align())
 }
@@ -92,8 +124,8 @@ pub(crate) fn map(layout: Layout) -> Result<NonNull<u8>, Refusal> {
         return Ok(dangling(layout));
     }
     let mapping = options(layout).map(layout.size()).map_err(|error| Refusal::Block(layout, error))?;
-    // `map` rounds up to exactly the extent and commits all of it: B2.
-    Ok(mapping.into_raw_parts().0)
+    // `map` rounds up to exactly the extent and commits all of it: B3.
+    Ok(mapping.into_raw().base())
 }
 
 /// As [`map`], for a block that is about to be filled.
@@ -101,19 +133,70 @@ pub(crate) fn map_dense(layout: Layout) -> Result<NonNull<u8>, Refusal> {
     let base = map(layout)?;
     if layout.size() >= DENSE_HUGE_MIN {
         // SAFETY: the block was made just now and has a size.
-        unsafe { mapping(base, layout) }.prefer_huge_pages();
+        unsafe { plain(base, layout) }.prefer_huge_pages();
     }
     Ok(base)
 }
 
-/// The mapping of a block, to be worked on. It is not unmapped when it goes out of scope.
+/// A new block made with these options, of a page at least, so that there is something for the options to hold for.
+pub(crate) fn map_with(layout: Layout, options: MapOptions) -> Result<NonNull<u8>, Refusal> {
+    let options = options.align_at_least(layout.align());
+    if options == self::options(layout) && layout.size() > 0 {
+        return map(layout);
+    }
+    let refused = |error| Refusal::Block(layout, error);
+    let mapping = options.map(layout.size().max(1)).map_err(refused)?;
+    registry::insert(mapping, false).map_err(refused)
+}
+
+/// A new block without a usable byte, which can become as large as `most` where it lies.
+pub(crate) fn reserve_with(most: Layout, options: MapOptions) -> Result<NonNull<u8>, Refusal> {
+    let refused = |error| Refusal::Block(most, error);
+    let options = options.align_at_least(most.align());
+    let mapping = options.reserve(most.size().max(1)).map_err(refused)?;
+    registry::insert(mapping, true).map_err(refused)
+}
+
+/// A new block like the one at `base`: with the same options, and the same reservation if it has one.
+pub(crate) fn map_like(base: NonNull<u8>, layout: Layout) -> Result<NonNull<u8>, Refusal> {
+    match registry::find(base) {
+        None => map_dense(layout),
+        Some(Entry { raw, stable: false }) => map_with(layout, raw.options()),
+        Some(Entry { raw, stable: true }) => {
+            let refused = |error| Refusal::Block(layout, error);
+            if layout.size() > raw.reserved() {
+                return Err(Refusal::Reservation(layout.size()));
+            }
+            let mut mapping = raw.options().reserve(raw.reserved()).map_err(refused)?;
+            mapping.commit(layout.size()).map_err(refused)?;
+            registry::insert(mapping, true).map_err(refused)
+        }
+    }
+}
+
+/// The mapping of a block without an entry, to be worked on. It is not unmapped when it goes out of scope.
 ///
 /// # Safety
-/// `(base, layout)` is a block of the caller's with a size other than zero, and it is not used while the mapping is.
-unsafe fn mapping(base: NonNull<u8>, layout: Layout) -> ManuallyDrop<Mapping> {
-    let extent = extent(layout);
-    // SAFETY: by B2 these are the parts that the mapping would give; the caller lets this value stand for the block.
-    ManuallyDrop::new(unsafe { Mapping::from_raw_parts(base, extent, extent, options(layout)) })
+/// `(base, layout)` is a block of the caller's without an entry and with a size other than zero, and it is not used while
+/// the mapping is.
+unsafe fn plain(base: NonNull<u8>, layout: Layout) -> ManuallyDrop<Mapping> {
+    // SAFETY: by B3 this is what is known of the mapping; the caller lets this value stand for the block.
+    ManuallyDrop::new(unsafe { Mapping::plain(base, extent(layout), layout.align()) })
+}
+
+/// Works on the mapping of a block that has an entry, and enters what has become of it; `None` if it has no entry. The
+/// block's new base comes with the answer.
+///
+/// # Safety
+/// The block at `base` is the caller's and is not used while `work` runs.
+unsafe fn with_entry<R>(base: NonNull<u8>, work: impl FnOnce(&mut Mapping, bool) -> R) -> Option<(NonNull<u8>, R)> {
+    let Entry { raw, stable } = registry::take(base)?;
+    // SAFETY: the entry is the only right to the mapping, and it was taken out.
+    let mut mapping = ManuallyDrop::new(unsafe { Mapping::from_raw(raw) });
+    let answer = work(&mut mapping, stable);
+    let raw = ManuallyDrop::into_inner(mapping).into_raw();
+    registry::put_back(Entry { raw, stable });
+    Some((raw.base(), answer))
 }
 
 /// Makes a block larger, by moving pages where it does not fit; it returns the new base. New bytes are zero.
@@ -127,11 +210,21 @@ unsafe fn mapping(base: NonNull<u8>, layout: Layout) -> ManuallyDrop<Mapping> {
 /// `new` is at least as large.
 pub(crate) unsafe fn grow(base: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<u8>, Refusal> {
     debug_assert!(old.align() == new.align() && old.size() <= new.size());
+    let grown = |mapping: &mut Mapping, stable: bool| {
+        if stable && new.size() > mapping.reserved() {
+            return Err(Refusal::Reservation(new.size()));
+        }
+        mapping.grow(new.size()).map_err(|error| Refusal::Block(new, error))
+    };
+    // SAFETY: the caller's contract.
+    if let Some((base, answer)) = unsafe { with_entry(base, grown) } {
+        return answer.map(|()| base);
+    }
     if old.size() == 0 {
         return map_dense(new);
     }
-    // SAFETY: the caller's contract; the size is not zero.
-    let mut mapping = unsafe { mapping(base, old) };
+    // SAFETY: the caller's contract; the size is not zero and there is no entry.
+    let mut mapping = unsafe { plain(base, old) };
     mapping.grow(new.size()).map_err(|error| Refusal::Block(new, error))?;
     debug_assert_eq!(mapping.len(), extent(new));
     if new.size() >= DENSE_HUGE_MIN {
@@ -140,7 +233,8 @@ pub(crate) unsafe fn grow(base: NonNull<u8>, old: Layout, new: Layout) -> Result
     Ok(start(&mut mapping))
 }
 
-/// Makes a block smaller and gives its last pages back; it returns the new base.
+/// Makes a block smaller and gives its last pages back; it returns the new base. Within a reservation the addresses stay; a
+/// block made with options keeps a page.
 ///
 /// On an error, which the kernel's limit of mappings can bring about, the block is as it was.
 ///
@@ -149,19 +243,26 @@ pub(crate) unsafe fn grow(base: NonNull<u8>, old: Layout, new: Layout) -> Result
 /// `new` is at most as large.
 pub(crate) unsafe fn shrink(base: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<u8>> {
     debug_assert!(old.align() == new.align() && new.size() <= old.size());
+    let shrunk = |mapping: &mut Mapping, stable: bool| {
+        if stable { mapping.uncommit(new.size()) } else { mapping.shrink(new.size()) }
+    };
+    // SAFETY: the caller's contract.
+    if let Some((base, answer)) = unsafe { with_entry(base, shrunk) } {
+        return answer.map(|()| base);
+    }
     if new.size() == 0 {
         // SAFETY: the caller's contract.
         unsafe { unmap(base, old) };
         return Ok(dangling(new));
     }
-    // SAFETY: the caller's contract; the size is at least the new one, which is not zero.
-    let mut mapping = unsafe { mapping(base, old) };
+    // SAFETY: the caller's contract; the size is at least the new one, which is not zero, and there is no entry.
+    let mut mapping = unsafe { plain(base, old) };
     mapping.shrink(new.size())?;
     Ok(start(&mut mapping))
 }
 
-/// As [`shrink`], for a caller that needs the smaller extent: if the kernel refuses to unmap the last pages, their memory
-/// goes back all the same and only their addresses are lost.
+/// As [`shrink`], for a caller that needs a block of the smaller layout: if the kernel refuses to unmap the last pages, their
+/// memory goes back all the same and only their addresses are lost.
 ///
 /// # Safety
 /// As for [`shrink`].
@@ -169,12 +270,54 @@ pub(crate) unsafe fn cut(base: NonNull<u8>, old: Layout, new: Layout) -> NonNull
     // SAFETY: the caller's contract.
     match unsafe { shrink(base, old, new) } {
         Ok(base) => base,
+        // By B1 the block is one of any smaller layout too.
+        Err(_) if registry::find(base).is_some() => base,
         Err(_) => {
             // SAFETY: the caller's contract; `shrink` failed, so neither size is zero and the block is as it was.
-            let mut mapping = unsafe { mapping(base, old) };
+            let mut mapping = unsafe { plain(base, old) };
             // A further failure leaves no further remedy.
             let _ = mapping.decommit(extent(new)..extent(old));
             start(&mut mapping)
+        }
+    }
+}
+
+/// Gives the memory of a range of a block back; it reads zero from then on.
+///
+/// # Safety
+/// `(base, layout)` is a block of the caller's, of which `range` is usable, and nobody else uses it meanwhile.
+pub(crate) unsafe fn decommit(base: NonNull<u8>, layout: Layout, range: Range<usize>) -> Result<()> {
+    // SAFETY: the caller's contract; a block with a usable range has a size.
+    unsafe {
+        match with_entry(base, |mapping, _| mapping.decommit(range.clone())) {
+            Some((_, answer)) => answer,
+            None => plain(base, layout).decommit(range),
+        }
+    }
+}
+
+/// Up to this many bytes that are in memory, clearing them is cheaper than faulting new zeros in.
+const CLEARED_BY_HAND: usize = 256 << 10;
+
+/// Makes a range of a block read zero, and perhaps what lies behind it in the same page. Pages that were never touched stay
+/// so.
+///
+/// # Safety
+/// `(base, layout)` is a block of the caller's, of which `range` is usable and not empty, and nobody else uses it meanwhile.
+pub(crate) unsafe fn clear(base: NonNull<u8>, layout: Layout, range: Range<usize>) {
+    let first_page = round_up(range.start, page_size()).min(range.end);
+    // To the end of the last page, so that it is not touched just to clear a part of it.
+    let pages = first_page..round_up(range.end, page_size()).min(usable(base, layout));
+    // SAFETY: the caller's contract: all of it lies within the usable bytes.
+    unsafe {
+        base.add(range.start).write_bytes(0, first_page - range.start);
+        if range.end == first_page {
+            return;
+        }
+        let by_hand = pages.len() <= CLEARED_BY_HAND && looks_resident(base.add(pages.start), pages.len());
+        // Pages that the kernel does not take back are cleared by hand as well.
+        if by_hand || decommit(base, layout, pages.clone()).is_err() {
+            base.add(first_page).write_bytes(0, range.end - first_page);
         }
     }
 }
@@ -184,9 +327,13 @@ pub(crate) unsafe fn cut(base: NonNull<u8>, old: Layout, new: Layout) -> NonNull
 /// # Safety
 /// `(base, layout)` is a block of the caller's; it is not used again.
 pub(crate) unsafe fn unmap(base: NonNull<u8>, layout: Layout) {
-    if layout.size() > 0 {
-        // SAFETY: the caller's contract; the size is not zero.
-        drop(ManuallyDrop::into_inner(unsafe { mapping(base, layout) }));
+    if let Some(Entry { raw, .. }) = registry::take(base) {
+        // SAFETY: the entry is the only right to the mapping, and it was taken out.
+        drop(unsafe { Mapping::from_raw(raw) });
+        registry::forget();
+    } else if layout.size() > 0 {
+        // SAFETY: the caller's contract; the size is not zero and there is no entry.
+        drop(ManuallyDrop::into_inner(unsafe { plain(base, layout) }));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `PageBox`: one value, or one slice, in pages of its own.
 //!
-//! This file holds the type, its constructors and its raw form; `traits` is the standard library's vocabulary for values,
+//! This file holds the type, its constructors and its raw form; `options` makes boxes in pages with options, `traits` is the standard library's vocabulary for values,
 //! `forward` the traits that a box has because its value has them, `auto` a check of those that the compiler gives out.
 //!
 //! # Invariants of a [`PageBox`]
@@ -10,6 +10,7 @@
 mod auto;
 mod convert;
 mod forward;
+mod options;
 mod traits;
 
 use crate::error::Result;

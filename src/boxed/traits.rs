@@ -52,10 +52,11 @@ impl<T: ?Sized> BorrowMut<T> for PageBox<T> {
 }
 
 impl<T: Clone> Clone for PageBox<T> {
+    /// The clone has pages made with the same options.
     #[track_caller]
     fn clone(&self) -> Self {
         // The pages first: a value that cannot be kept need not be cloned.
-        let place = Self::new_uninit();
+        let place = self.uninit_like();
         Self::write(place, (**self).clone())
     }
 
@@ -65,9 +66,12 @@ impl<T: Clone> Clone for PageBox<T> {
 }
 
 impl<T: Clone> Clone for PageBox<[T]> {
+    /// The clone has pages made with the same options.
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::from(&**self)
+        let mut elements = PageVec::in_box(self.uninit_slice_like());
+        elements.extend_from_slice(self);
+        elements.into_boxed_slice()
     }
 
     #[track_caller]

@@ -5,7 +5,7 @@
 //! instant, with no lock held, is lost to the child: a magazine, or a run or a mapping that was being given back.
 
 use super::HEAP;
-use super::lock::RawLock;
+use crate::lock::RawLock;
 
 /// Calls `each` with every lock of the engine, in their order.
 fn every_lock(each: &mut dyn FnMut(&RawLock)) {

@@ -10,10 +10,10 @@
 //! * **W2** bytes of a slot from `high` on read zero and hold no memory; the owner of a used slot alone changes its `high`.
 
 use super::gauge::Gauge;
-use super::lock::{Mutex, RawLock};
 use super::misuse;
 use super::table::{Table, ZeroInit};
 use crate::error::Result;
+use crate::lock::{Mutex, RawLock};
 use crate::map::{Mapping, Region};
 use crate::page::{page_size, round_down, round_up};
 use crate::stats::RouteStats;

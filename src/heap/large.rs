@@ -10,12 +10,12 @@
 //!   and `last` says so, since it is the likeliest to be asked for again.
 //! * **L2** the table has room for as many more entries as were promised.
 
-use super::extent::{ByAddress, Extent};
+use super::extent::Extent;
 use super::gauge::Gauge;
-use super::lock::{Mutex, RawLock};
 use super::misuse;
 use super::options::{self, HugePages};
-use crate::map::{MapOptions, Mapping, zero_pages};
+use crate::lock::{Mutex, RawLock};
+use crate::map::{ByAddress, MapOptions, Mapping, zero_pages};
 use crate::page::{DENSE_HUGE_MIN, HUGE_UNIT, page_size, round_up};
 use crate::sys::{poison, unpoison};
 use core::ptr::NonNull;
@@ -45,7 +45,7 @@ fn room_for(size: usize) -> usize {
 }
 
 struct State {
-    live: ByAddress,
+    live: ByAddress<Extent>,
     /// The mapping that was freed last, and the size that its block had.
     last: Option<(Extent, usize)>,
     /// Bytes of live blocks, as asked for.
@@ -237,7 +237,7 @@ impl Large {
     }
 
     fn enter_locked(&self, state: &mut State, extent: Extent, size: usize) {
-        state.live.insert(extent);
+        state.live.insert(extent.base, extent);
         state.live_bytes += size;
         state.live_mapped += extent.len;
         self.publish(state);
@@ -337,13 +337,12 @@ impl Large {
         state.live_bytes -= size;
         state.live_mapped -= old.len;
         drop(state);
-        let options = MapOptions::new().align(align);
         // SAFETY: the block is the caller's, so this is the only use of its extent.
-        let mut mapping = unsafe { Mapping::from_raw_parts(old.base, old.len, old.len, options) };
+        let mut mapping = unsafe { Mapping::plain(old.base, old.len, align) };
         if Self::rooms(new_size).into_iter().any(|room| mapping.grow(room).is_ok()) {
             return Some((self.adopt(mapping, new_size, true), 0));
         }
-        let _ = mapping.into_raw_parts();
+        let _ = mapping.into_raw();
         self.enter(old, size);
         None
     }

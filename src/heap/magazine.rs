@@ -8,9 +8,9 @@
 //!   the bin's `top` says how many there are instead.
 
 use super::class::{CLASSES, size_of_class};
-use super::lock::{Mutex, RawLock};
 use super::table::{Table, ZeroInit};
 use crate::error::Result;
+use crate::lock::{Mutex, RawLock};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 

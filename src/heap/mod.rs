@@ -26,7 +26,6 @@ mod fork;
 mod gauge;
 mod growth;
 mod large;
-mod lock;
 mod magazine;
 mod misuse;
 mod options;
@@ -42,6 +41,7 @@ pub use options::HugePages;
 pub(crate) use options::{Options, obey};
 pub(crate) use route::{is_class, routed_size};
 
+use crate::lock::Mutex;
 use crate::map::zero_pages;
 use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
@@ -52,7 +52,6 @@ use class::{CLASSES, size_of_class};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 use growth::Change;
-use lock::Mutex;
 use route::{GROWTH_MIN, PageRoute, page_route};
 use run::units_for;
 

@@ -18,7 +18,7 @@
 use super::arena::{Arenas, Extension, UNIT, UnitId};
 use super::descriptor::Tag;
 use super::gauge::Gauge;
-use super::lock::{Mutex, RawLock};
+use crate::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

@@ -18,11 +18,11 @@
 use super::arena::{Arenas, UNIT, UNITS_PER_SLAB, UnitId};
 use super::class::{CLASSES, SLAB_UNIT, object_at, size_of_class, slab_bytes};
 use super::descriptor::{BITMAP_BYTES, INLINE_WORDS};
-use super::lock::{Mutex, RawLock};
 use super::magazine::SLOTS;
 use super::misuse;
 use super::order::AddressOrder;
 use super::run::Runs;
+use crate::lock::{Mutex, RawLock};
 use crate::page::{page_size, round_up};
 use crate::sys::poison;
 use core::mem::MaybeUninit;

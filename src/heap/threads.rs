@@ -6,10 +6,10 @@
 //! * **H2** a cache is owned by one thread, or it is in the list of free ones.
 
 use super::cache::{self, ThreadCache};
-use super::lock::{Mutex, RawLock};
 use super::table::Table;
 use super::{Heap, misuse};
 use crate::error::{Error, Operation, Result};
+use crate::lock::{Mutex, RawLock};
 use crate::sys::ExitKey;
 use core::ffi::c_void;
 use core::ptr::null_mut;

@@ -14,8 +14,16 @@ pub enum Advice {
     HugePage,
     /// `MADV_NOHUGEPAGE`: never back the range with huge pages.
     NoHugePage,
+    /// `MADV_COLLAPSE` (Linux 6.1): make huge pages of what is in the range, now.
+    Collapse,
     /// `MADV_POPULATE_WRITE` (Linux 5.14): fault the range in for writing, all of it, now.
     PopulateWrite,
+    /// `MADV_WILLNEED`: the range will be used soon; what of it is swapped out is read ahead.
+    WillNeed,
+    /// `MADV_COLD` (Linux 5.4): the range will not be used soon, and goes first when memory is short.
+    Cold,
+    /// `MADV_PAGEOUT` (Linux 5.4): swap the range out now.
+    PageOut,
     /// `MADV_DONTDUMP`: leave the range out of core dumps.
     DontDump,
     /// `MADV_DODUMP`: undo [`Advice::DontDump`].
@@ -28,7 +36,11 @@ impl Advice {
             Self::DontNeed => PageAdvice::DontNeed,
             Self::HugePage => PageAdvice::HugePage,
             Self::NoHugePage => PageAdvice::NoHugePage,
+            Self::Collapse => PageAdvice::Collapse,
             Self::PopulateWrite => PageAdvice::PopulateWrite,
+            Self::WillNeed => PageAdvice::WillNeed,
+            Self::Cold => PageAdvice::Cold,
+            Self::PageOut => PageAdvice::PageOut,
             Self::DontDump => PageAdvice::DontDump,
             Self::DoDump => PageAdvice::DoDump,
         }

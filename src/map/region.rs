@@ -7,7 +7,7 @@
 use super::Mapping;
 use crate::error::{Error, Operation, Result};
 use crate::page::{page_size, round_up};
-use crate::sys;
+use crate::sys::{self, Protection};
 use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicPtr, AtomicUsize,
@@ -31,7 +31,8 @@ impl Region {
     /// use.
     pub(crate) fn reserve(&self, len: usize, align: usize) -> Result<()> {
         debug_assert!(self.base.load(Relaxed).is_null());
-        let base = sys::reserve(len, align.max(page_size())).map_err(|errno| Error::os(Operation::Map, len, errno))?;
+        let base =
+            sys::reserve(len, align.max(page_size()), 0).map_err(|errno| Error::os(Operation::Map, len, errno))?;
         self.len.store(len, Relaxed);
         self.base.store(base.as_ptr(), Release);
         Ok(())
@@ -77,7 +78,7 @@ impl Region {
     fn commit_to(&self, from: usize, to: usize) -> Result<()> {
         let base = NonNull::new(self.base()).ok_or(Error::out_of_range(Operation::Commit, to))?;
         // SAFETY: `from <= to <= len`, so the range lies within the region (R1).
-        unsafe { sys::protect_read_write(base.add(from), to - from) }
+        unsafe { sys::protect(base.add(from), to - from, Protection::ReadWrite) }
             .map_err(|errno| Error::os(Operation::Commit, to - from, errno))
     }
 

@@ -120,12 +120,12 @@ fn shrinking_gives_back_the_end() {
 }
 
 #[test]
-fn raw_parts_make_the_mapping_again() {
+fn a_mapping_given_up_can_be_taken_back() {
     let mut pages = Mapping::new(1).unwrap();
     pages[0] = 5;
-    let (base, committed, reserved, options) = pages.into_raw_parts();
-    // SAFETY: the parts of one call, used once.
-    let pages = unsafe { Mapping::from_raw_parts(base, committed, reserved, options) };
+    let raw = pages.into_raw();
+    // SAFETY: the mapping was given up above, and is taken back once.
+    let pages = unsafe { Mapping::from_raw(raw) };
     assert_eq!(pages[0], 5);
 }
 

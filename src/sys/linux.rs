@@ -1,10 +1,11 @@
-//! The system calls of Linux, by `rustix`.
+//! The system calls of Linux, by `rustix`; those that it lacks by the C library's `syscall`.
 
 use super::posix::{errno_location, keep_errno};
-use super::{Errno, PageAdvice};
+use super::{Errno, LockTime, NewPages, PageAdvice, Placement, Protection};
+use core::ffi::{CStr, c_int, c_long};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
     keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
@@ -15,31 +16,34 @@ fn non_null(address: *mut core::ffi::c_void) -> Result<NonNull<u8>, Errno> {
     NonNull::new(address.cast()).ok_or(libc::ENOMEM)
 }
 
+/// A call of the C library's, which answers -1 and sets `errno` when it fails.
+fn libc_call(operation: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
+    keep_errno(|| match operation() {
+        -1 => {
+            // SAFETY: reading this thread's errno, which the failed call has set.
+            Err(unsafe { *errno_location() })
+        }
+        answer => Ok(answer),
+    })
+}
+
 fn map_anonymous(hint: *mut u8, len: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
     // SAFETY: without MAP_FIXED the kernel picks a free range, so no existing mapping is touched.
     call(|| unsafe { rustix::mm::mmap_anonymous(hint.cast(), len, prot, MapFlags::PRIVATE | flags) }).and_then(non_null)
 }
 
-/// Maps `len` bytes at an address that is a multiple of `align`, a power of two of at least a page.
-fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
+/// Maps `len` bytes such that the address `lead` bytes after the start is a multiple of `align`, a power of two of at
+/// least a page.
+fn map_aligned(len: usize, align: usize, lead: usize, prot: ProtFlags, flags: MapFlags) -> Result<NonNull<u8>, Errno> {
     let page = super::page_size();
     if align <= page {
         return map_anonymous(null_mut(), len, prot, flags);
     }
-    // Pages are populated when it is known where they stay, and how many.
-    let populate = flags.contains(MapFlags::POPULATE);
-    let flags = flags.difference(MapFlags::POPULATE);
-    let filled = |base: NonNull<u8>| {
-        if populate {
-            // SAFETY: mapped by the caller just now. MAP_POPULATE is best effort too: mmap(2) does not fail when it cannot
-            // fault a page in.
-            let _ = unsafe { advise(base, len, PageAdvice::PopulateWrite) };
-        }
-        base
-    };
+    // How far an address is before the next one that will do.
+    let distance = |base: NonNull<u8>| base.addr().get().wrapping_add(lead).wrapping_neg() & (align - 1);
     let base = map_anonymous(null_mut(), len, prot, flags)?;
-    if base.addr().get() & (align - 1) == 0 {
-        return Ok(filled(base));
+    if distance(base) == 0 {
+        return Ok(base);
     }
     // Not aligned by luck: map as much as holds an aligned range wherever it lands, and unmap what lies around it.
     // SAFETY: mapped just above; nothing else knows of it.
@@ -47,7 +51,7 @@ fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Re
     let slack = align - page;
     let wide = len.checked_add(slack).ok_or(libc::ENOMEM)?;
     let base = map_anonymous(null_mut(), wide, prot, flags)?;
-    let head = base.addr().get().wrapping_neg() & (align - 1);
+    let head = distance(base);
     // SAFETY: `head <= slack`, so `head + len` lies within the range just mapped, and so do the two surplus ends that are
     // unmapped; nothing else knows of them.
     unsafe {
@@ -59,19 +63,61 @@ fn map_aligned(len: usize, align: usize, prot: ProtFlags, flags: MapFlags) -> Re
             let _ = unmap(base, wide);
             return Err(errno);
         }
-        Ok(filled(aligned))
+        Ok(aligned)
     }
 }
 
-/// Maps `len` zero bytes, readable and writable, at a multiple of `align`; `populate` faults them in at once.
-pub(crate) fn map(len: usize, align: usize, populate: bool) -> Result<NonNull<u8>, Errno> {
-    let flags = if populate { MapFlags::POPULATE } else { MapFlags::empty() };
-    map_aligned(len, align, ProtFlags::READ | ProtFlags::WRITE, flags)
+/// Maps `len` zero bytes, readable and writable, such that the address `how.lead` bytes after their start is a multiple of
+/// `align`.
+pub(crate) fn map(len: usize, align: usize, how: NewPages) -> Result<NonNull<u8>, Errno> {
+    let mut flags = MapFlags::empty();
+    flags.set(MapFlags::NORESERVE, how.no_reserve);
+    map_aligned(len, align, how.lead, ProtFlags::READ | ProtFlags::WRITE, flags)
 }
 
-/// Reserves `len` bytes of address space at a multiple of `align`, without memory behind it and without access.
-pub(crate) fn reserve(len: usize, align: usize) -> Result<NonNull<u8>, Errno> {
-    map_aligned(len, align, ProtFlags::empty(), MapFlags::NORESERVE)
+/// Reserves `len` bytes of address space, aligned as by [`map`], without memory behind it and without access.
+pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u8>, Errno> {
+    map_aligned(len, align, lead, ProtFlags::empty(), MapFlags::NORESERVE)
+}
+
+/// Maps `len` zero bytes, readable and writable, at exactly this address, where nothing may be mapped; of huge pages of
+/// `huge` bytes, if that is not zero.
+pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize, no_reserve: bool) -> Result<(), Errno> {
+    let mut flags = MapFlags::FIXED_NOREPLACE;
+    flags.set(MapFlags::NORESERVE, no_reserve);
+    if huge > 0 {
+        // Bits 26 to 31 hold the logarithm of the page size, see mmap(2) on MAP_HUGE_2MB.
+        flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(huge.trailing_zeros() << libc::MAP_HUGE_SHIFT);
+    }
+    let place = map_anonymous(base.as_ptr(), len, ProtFlags::READ | ProtFlags::WRITE, flags)?;
+    if place == base {
+        return Ok(());
+    }
+    // A kernel before Linux 4.17 takes the address for a hint.
+    // SAFETY: mapped just now; nothing else knows of it.
+    let _ = unsafe { unmap(place, len) };
+    Err(libc::EEXIST)
+}
+
+/// Maps `len` bytes of memory that the kernel itself cannot read, [`memfd_secret(2)`](https://man7.org/linux/man-pages/man2/memfd_secret.2.html):
+/// zero, readable and writable, locked, left out of core dumps, and shared with a child of `fork` unless advised otherwise.
+pub(crate) fn map_secret(len: usize) -> Result<NonNull<u8>, Errno> {
+    let size = i64::try_from(len).map_err(|_| libc::EINVAL)?;
+    // SAFETY: plain integers.
+    let fd = libc_call(|| unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) })? as c_int;
+    let mapped = keep_errno(|| {
+        // SAFETY: the descriptor was opened above and is closed here, once; without MAP_FIXED no existing mapping is touched.
+        unsafe {
+            let mut address = libc::MAP_FAILED;
+            if libc::ftruncate(fd, size) == 0 {
+                address = libc::mmap(null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0);
+            }
+            let errno = *errno_location();
+            libc::close(fd);
+            if address == libc::MAP_FAILED { Err(errno) } else { Ok(address) }
+        }
+    })?;
+    non_null(mapped)
 }
 
 /// Unmaps a range.
@@ -92,14 +138,83 @@ pub(crate) unsafe fn unmap_tail(base: NonNull<u8>, len: usize, from: usize) -> R
     unsafe { unmap(base.add(from), len - from) }
 }
 
-/// Makes a range readable and writable.
+/// Sets what a range may be used for.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room, and no live reference into it needs an access that it loses.
+pub(crate) unsafe fn protect(base: NonNull<u8>, len: usize, protection: Protection) -> Result<(), Errno> {
+    let flags = match protection {
+        Protection::None => MprotectFlags::empty(),
+        Protection::Read => MprotectFlags::READ,
+        Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+        Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+    };
+    // SAFETY: the caller's contract.
+    call(|| unsafe { rustix::mm::mprotect(base.as_ptr().cast(), len, flags) })
+}
+
+/// Locks a range into memory.
 ///
 /// # Safety
 /// The range is the caller's, mapped by this room.
-pub(crate) unsafe fn protect_read_write(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
-    let flags = MprotectFlags::READ | MprotectFlags::WRITE;
-    // SAFETY: the caller's contract; more access never breaks a live reference.
-    call(|| unsafe { rustix::mm::mprotect(base.as_ptr().cast(), len, flags) })
+pub(crate) unsafe fn lock(base: NonNull<u8>, len: usize, time: LockTime) -> Result<(), Errno> {
+    call(|| {
+        // SAFETY: the caller's contract; locking does not change contents or access.
+        unsafe {
+            match time {
+                LockTime::Now => rustix::mm::mlock(base.as_ptr().cast(), len),
+                LockTime::OnFault => rustix::mm::mlock_with(base.as_ptr().cast(), len, rustix::mm::MlockFlags::ONFAULT),
+            }
+        }
+    })
+}
+
+/// Unlocks a range.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room.
+pub(crate) unsafe fn unlock(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract; unlocking does not change contents or access.
+    call(|| unsafe { rustix::mm::munlock(base.as_ptr().cast(), len) })
+}
+
+/// Names a range in `/proc/self/maps`, [`PR_SET_VMA`](https://man7.org/linux/man-pages/man2/PR_SET_VMA.2const.html).
+///
+/// # Safety
+/// The range is the caller's, mapped by this room.
+pub(crate) unsafe fn name(base: NonNull<u8>, len: usize, name: &CStr) -> Result<(), Errno> {
+    let (set, what) = (libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME);
+    // SAFETY: the caller's contract; the kernel copies the name.
+    libc_call(|| unsafe { libc::prctl(set, what, base.as_ptr(), len, name.as_ptr()).into() }).map(drop)
+}
+
+/// Sets the NUMA policy of a range, [`mbind(2)`](https://man7.org/linux/man-pages/man2/mbind.2.html).
+///
+/// # Safety
+/// The range is the caller's, mapped by this room.
+pub(crate) unsafe fn place(base: NonNull<u8>, len: usize, placement: Placement, nodes: u64) -> Result<(), Errno> {
+    /// Not in `libc`; see `linux/mempolicy.h`.
+    const MPOL_PREFERRED_MANY: c_int = 5;
+    let mode = match placement {
+        Placement::Bind => libc::MPOL_BIND,
+        Placement::Prefer if nodes.is_power_of_two() => libc::MPOL_PREFERRED,
+        Placement::Prefer => MPOL_PREFERRED_MANY,
+        Placement::Interleave => libc::MPOL_INTERLEAVE,
+    };
+    // The kernel reads one bit less than it is told.
+    let bits = u64::BITS + 1;
+    // SAFETY: the caller's contract; the mask is live and of that many bits.
+    libc_call(|| unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), len, mode, &raw const nodes, bits, 0) })
+        .map(drop)
+}
+
+/// Forbids every further change of a range but that of its contents, [`mseal`](https://docs.kernel.org/userspace-api/mseal.html).
+///
+/// # Safety
+/// The range is the caller's, mapped by this room, for the rest of the process.
+pub(crate) unsafe fn seal(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    libc_call(|| unsafe { libc::syscall(libc::SYS_mseal, base.as_ptr(), len, 0) }).map(drop)
 }
 
 /// Resizes a mapping, in place or, with `may_move`, anywhere. New bytes are zero.
@@ -126,32 +241,40 @@ pub(crate) unsafe fn remap(
 /// The range is the caller's, mapped by this room, and no reference into it is used again.
 pub(crate) unsafe fn move_pages(base: NonNull<u8>, len: usize, hint: NonNull<u8>) -> Result<NonNull<u8>, Errno> {
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
-    keep_errno(|| {
-        // SAFETY: the caller's contract. The C library's wrapper may drop the hint, so the call is made without it.
-        let moved = unsafe { libc::syscall(libc::SYS_mremap, base.as_ptr(), len, len, flags, hint.as_ptr()) };
-        match usize::try_from(moved) {
-            Ok(address) => NonNull::new(base.as_ptr().with_addr(address)).ok_or(libc::ENOMEM),
-            // SAFETY: reading this thread's errno, which the failed call has set.
-            Err(_) => Err(unsafe { *errno_location() }),
-        }
-    })
+    // SAFETY: the caller's contract. The C library's wrapper may drop the hint, so the call is made without it.
+    let moved =
+        libc_call(|| unsafe { libc::syscall(libc::SYS_mremap, base.as_ptr(), len, len, flags, hint.as_ptr()) })?;
+    NonNull::new(base.as_ptr().with_addr(moved as usize)).ok_or(libc::ENOMEM)
 }
 
 /// Advises the kernel about a range.
 ///
 /// # Safety
-/// The range is the caller's, mapped by this room; for [`PageAdvice::DontNeed`], no reference into it is live.
+/// The range is the caller's, mapped by this room; for [`PageAdvice::DontNeed`] and [`PageAdvice::GuardInstall`], no
+/// reference into it is live.
 pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -> Result<(), Errno> {
+    /// Not in `libc` for every system; see `asm-generic/mman-common.h`.
+    const MADV_DONTNEED_LOCKED: c_int = 24;
+    const MADV_COLLAPSE: c_int = 25;
+    const MADV_GUARD_INSTALL: c_int = 102;
     let advice = match advice {
-        PageAdvice::DontNeed => Advice::LinuxDontNeed,
-        PageAdvice::HugePage => Advice::LinuxHugepage,
-        PageAdvice::NoHugePage => Advice::LinuxNoHugepage,
-        PageAdvice::PopulateWrite => Advice::LinuxPopulateWrite,
-        PageAdvice::DontDump => Advice::LinuxDontDump,
-        PageAdvice::DoDump => Advice::LinuxDoDump,
+        PageAdvice::DontNeed => libc::MADV_DONTNEED,
+        PageAdvice::DontNeedLocked => MADV_DONTNEED_LOCKED,
+        PageAdvice::HugePage => libc::MADV_HUGEPAGE,
+        PageAdvice::NoHugePage => libc::MADV_NOHUGEPAGE,
+        PageAdvice::PopulateWrite => libc::MADV_POPULATE_WRITE,
+        PageAdvice::DontDump => libc::MADV_DONTDUMP,
+        PageAdvice::DoDump => libc::MADV_DODUMP,
+        PageAdvice::DontFork => libc::MADV_DONTFORK,
+        PageAdvice::WipeOnFork => libc::MADV_WIPEONFORK,
+        PageAdvice::GuardInstall => MADV_GUARD_INSTALL,
+        PageAdvice::Cold => libc::MADV_COLD,
+        PageAdvice::PageOut => libc::MADV_PAGEOUT,
+        PageAdvice::WillNeed => libc::MADV_WILLNEED,
+        PageAdvice::Collapse => MADV_COLLAPSE,
     };
     // SAFETY: the caller's contract.
-    call(|| unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, advice) })
+    libc_call(|| unsafe { libc::madvise(base.as_ptr().cast(), len, advice).into() }).map(drop)
 }
 
 /// Asks which pages of a range are resident: a byte a page, its lowest bit set if so.
@@ -160,14 +283,8 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
 /// The range is the caller's, mapped by this room, and whole pages; `resident` has a byte for each.
 pub(crate) unsafe fn residency(base: NonNull<u8>, len: usize, resident: &mut [u8]) -> Result<(), Errno> {
     debug_assert_eq!(resident.len(), len / super::page_size());
-    keep_errno(|| {
-        // SAFETY: the caller's contract; the kernel writes one byte a page.
-        match unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()) } {
-            0 => Ok(()),
-            // SAFETY: reading this thread's errno, which the failed call has set.
-            _ => Err(unsafe { *errno_location() }),
-        }
-    })
+    // SAFETY: the caller's contract; the kernel writes one byte a page.
+    libc_call(|| unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()).into() }).map(drop)
 }
 
 /// The soft limit on the size of the address space (`RLIMIT_AS`), if one is set.
@@ -190,21 +307,32 @@ pub(crate) fn data_is_limited() -> bool {
     soft_limit(rustix::process::Resource::Data).is_some()
 }
 
-/// Whether the system charges writable memory that is not touched, mode 2 of `overcommit_memory` in
-/// [`proc_sys_vm(5)`](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html).
-pub(crate) fn overcommit_is_strict() -> bool {
-    let mut mode = [0_u8; 1];
+/// Reads the start of a file; what could not be read is zero.
+fn read_start<const N: usize>(path: &CStr) -> [u8; N] {
+    let mut start = [0; N];
     keep_errno(|| {
-        // SAFETY: a C string and a live buffer of one byte; the descriptor is closed where it was opened.
+        // SAFETY: a C string and a live buffer with its length; the descriptor is closed where it was opened.
         unsafe {
-            let file = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
             if file >= 0 {
-                libc::read(file, mode.as_mut_ptr().cast(), 1);
+                libc::read(file, start.as_mut_ptr().cast(), N);
                 libc::close(file);
             }
         }
     });
-    mode == *b"2"
+    start
+}
+
+/// Whether the system charges writable memory that is not touched, mode 2 of `overcommit_memory` in
+/// [`proc_sys_vm(5)`](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html).
+pub(crate) fn overcommit_is_strict() -> bool {
+    read_start(c"/proc/sys/vm/overcommit_memory") == *b"2"
+}
+
+/// Whether the system has no transparent huge pages, or gives them to nobody. The kernel takes the advice all the same.
+pub(crate) fn huge_pages_are_off() -> bool {
+    let policy: [u8; 32] = read_start(c"/sys/kernel/mm/transparent_hugepage/enabled");
+    policy[0] == 0 || policy.windows(7).any(|word| word == b"[never]")
 }
 
 /// Sleeps until woken, if `word` still is `expected`; may return early.

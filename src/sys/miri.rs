@@ -2,12 +2,17 @@
 //!
 //! Access is never refused here and nothing is ever returned in part, so what depends on either is tested elsewhere.
 
-use super::{Errno, PageAdvice};
+use super::{Errno, LockTime, NewPages, PageAdvice, Placement, Protection};
+use core::ffi::CStr;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A block of `len` zero bytes at a multiple of `align`.
-pub(crate) fn map(len: usize, align: usize, _populate: bool) -> Result<NonNull<u8>, Errno> {
+pub(crate) fn map(len: usize, align: usize, how: NewPages) -> Result<NonNull<u8>, Errno> {
+    if how.lead > 0 {
+        // A block of the heap is aligned at its start only.
+        return Err(libc::ENOSYS);
+    }
     let mut block = null_mut();
     // SAFETY: `block` is live and `align` is a power of two of at least a page.
     match unsafe { libc::posix_memalign(&mut block, align, len) } {
@@ -20,8 +25,18 @@ pub(crate) fn map(len: usize, align: usize, _populate: bool) -> Result<NonNull<u
 }
 
 /// As [`map`].
-pub(crate) fn reserve(len: usize, align: usize) -> Result<NonNull<u8>, Errno> {
-    map(len, align, false)
+pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u8>, Errno> {
+    map(len, align, NewPages { lead, ..NewPages::default() })
+}
+
+/// Refused.
+pub(crate) fn map_at(_base: NonNull<u8>, _len: usize, _huge: usize, _no_reserve: bool) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
+}
+
+/// Refused: the callers have another way.
+pub(crate) fn map_secret(_len: usize) -> Result<NonNull<u8>, Errno> {
+    Err(libc::ENOSYS)
 }
 
 /// Frees a block.
@@ -46,8 +61,48 @@ pub(crate) unsafe fn unmap_tail(_base: NonNull<u8>, _len: usize, _from: usize) -
 ///
 /// # Safety
 /// None.
-pub(crate) unsafe fn protect_read_write(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+pub(crate) unsafe fn protect(_base: NonNull<u8>, _len: usize, _protection: Protection) -> Result<(), Errno> {
     Ok(())
+}
+
+/// Nothing: nothing is ever swapped out.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn lock(_base: NonNull<u8>, _len: usize, _time: LockTime) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// Nothing.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn unlock(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// Refused.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn name(_base: NonNull<u8>, _len: usize, _name: &CStr) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
+}
+
+/// Refused.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn place(_base: NonNull<u8>, _len: usize, _placement: Placement, _nodes: u64) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
+}
+
+/// Refused.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn seal(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
 }
 
 /// A larger or smaller block with the same contents.
@@ -63,7 +118,7 @@ pub(crate) unsafe fn remap(
     if !may_move {
         return Err(libc::ENOMEM);
     }
-    let new = map(new_len, super::page_size(), false)?;
+    let new = map(new_len, super::page_size(), NewPages::default())?;
     // SAFETY: both blocks are live, distinct and at least this long.
     unsafe {
         core::ptr::copy_nonoverlapping(base.as_ptr(), new.as_ptr(), len.min(new_len));
@@ -85,7 +140,7 @@ pub(crate) unsafe fn move_pages(_base: NonNull<u8>, _len: usize, _hint: NonNull<
 /// # Safety
 /// The range lies in a block of the caller's.
 pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -> Result<(), Errno> {
-    if advice == PageAdvice::DontNeed {
+    if matches!(advice, PageAdvice::DontNeed | PageAdvice::DontNeedLocked) {
         // SAFETY: the caller's contract.
         unsafe { core::ptr::write_bytes(base.as_ptr(), 0, len) };
     }
@@ -119,6 +174,11 @@ pub(crate) fn data_is_limited() -> bool {
 /// It does not.
 pub(crate) fn overcommit_is_strict() -> bool {
     false
+}
+
+/// There are none.
+pub(crate) fn huge_pages_are_off() -> bool {
+    true
 }
 
 /// Returns early, which the contract allows.

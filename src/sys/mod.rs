@@ -20,10 +20,13 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    address_space_limit, advise, data_is_limited, futex_wait, futex_wait_for, futex_wake, map, move_pages,
-    overcommit_is_strict, processors, protect_read_write, remap, reserve, residency, unmap, unmap_tail, write_stderr,
+    address_space_limit, advise, data_is_limited, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock,
+    map, map_at, move_pages, name, overcommit_is_strict, place, processors, protect, remap, reserve, residency, seal,
+    unlock, unmap, unmap_tail, write_stderr,
 };
-pub(crate) use posix::{ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size};
+pub(crate) use posix::{
+    ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
+};
 
 pub(crate) use shadow::{poison, unpoison};
 
@@ -38,6 +41,8 @@ pub(crate) type Errno = i32;
 pub(crate) enum PageAdvice {
     /// Drop the contents; the next touch reads zero.
     DontNeed,
+    /// The same for locked pages.
+    DontNeedLocked,
     /// Back with huge pages where possible.
     HugePage,
     /// Never back with huge pages.
@@ -48,4 +53,60 @@ pub(crate) enum PageAdvice {
     DontDump,
     /// Put back into core dumps.
     DoDump,
+    /// Leave out of a child of `fork`.
+    DontFork,
+    /// Zero in a child of `fork`.
+    WipeOnFork,
+    /// Fault on every access, without a mapping of its own.
+    GuardInstall,
+    /// These pages will not be used soon: the first to go under memory pressure.
+    Cold,
+    /// Write these pages to swap, or drop those that a file holds.
+    PageOut,
+    /// These pages will be used soon.
+    WillNeed,
+    /// Make huge pages of what is there now.
+    Collapse,
+}
+
+/// What a range of pages may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// Nothing: every access faults.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+    /// Reading and executing.
+    ReadExecute,
+}
+
+/// How new pages are to be made, besides their number and alignment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NewPages {
+    /// This many bytes before the aligned address belong to the mapping too.
+    pub(crate) lead: usize,
+    /// Without reserving memory or swap.
+    pub(crate) no_reserve: bool,
+}
+
+/// When locked pages come into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockTime {
+    /// All of them, at once.
+    Now,
+    /// Each at its first touch.
+    OnFault,
+}
+
+/// A NUMA policy, by the kernel's names, over the nodes whose bits are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// `MPOL_BIND`.
+    Bind,
+    /// `MPOL_PREFERRED_MANY`, or `MPOL_PREFERRED` for one node.
+    Prefer,
+    /// `MPOL_INTERLEAVE`.
+    Interleave,
 }

@@ -15,6 +15,30 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }
 
+/// Sees to it that a processor which executes what was written to a range does not execute what was there before.
+///
+/// # Safety
+/// The range is readable.
+pub(crate) unsafe fn sync_instructions(base: core::ptr::NonNull<u8>, len: usize) {
+    // x86 processors see to it by themselves.
+    #[cfg(not(any(target_arch = "x86_64", miri)))]
+    {
+        unsafe extern "C" {
+            /// Of the compiler's runtime library.
+            fn __clear_cache(start: *mut c_void, end: *mut c_void);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { __clear_cache(base.as_ptr().cast(), base.as_ptr().add(len).cast()) };
+    }
+    let _ = (base, len);
+}
+
+/// The number of this process.
+pub(crate) fn process_id() -> i32 {
+    // SAFETY: getpid has no preconditions.
+    unsafe { libc::getpid() }
+}
+
 /// Milliseconds of a clock that never goes back, coarse (1 to 10 ms) and cheap (no system call on Linux).
 pub(crate) fn coarse_milliseconds() -> u64 {
     #[cfg(target_os = "linux")]

@@ -166,9 +166,12 @@ impl<T> FromIterator<T> for PageVec<T> {
 }
 
 impl<T: Clone> Clone for PageVec<T> {
+    /// The clone has pages made with the same options, and a reservation of its own if this vector has one.
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::from(self.as_slice())
+        let mut vec = self.empty_like(self.len);
+        vec.extend_from_slice(self);
+        vec
     }
 
     #[track_caller]

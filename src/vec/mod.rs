@@ -1,7 +1,7 @@
 //! `PageVec`: a growable array whose storage is whole pages.
 //!
 //! This file holds the type, its constructors, its capacity and its raw parts; `edit` changes elements, `fill` adds many,
-//! `drain` and `into_iter` take them out, `traits` is the standard library's vocabulary,
+//! `options` is what a `Vec` has no word for, `drain` and `into_iter` take elements out, `traits` is the standard library's vocabulary,
 //! `auto` a check of the traits that the compiler gives out. What memory there is, and how it
 //! grows, is `raw`'s part.
 //!
@@ -15,6 +15,7 @@ mod drain;
 mod edit;
 mod fill;
 mod into_iter;
+mod options;
 mod raw;
 mod traits;
 
@@ -288,6 +289,14 @@ impl<T> PageVec<T> {
         Self { storage, len: length }
     }
 
+    /// An empty vector in the pages of a box whose elements are still to be written.
+    pub(crate) fn in_box(boxed: PageBox<[MaybeUninit<T>]>) -> Self {
+        let room = boxed.len();
+        let base = PageBox::into_raw(boxed).cast::<T>();
+        // SAFETY: the box's block is that of `room` elements, as a vector's would be; the box is given up.
+        unsafe { Self::from_raw_parts(base, 0, room) }
+    }
+
     /// The pages of a box as a vector.
     fn from_box(boxed: PageBox<[T]>) -> Self {
         let len = boxed.len();
@@ -299,9 +308,12 @@ impl<T> PageVec<T> {
 
 impl<T> Drop for PageVec<T> {
     fn drop(&mut self) {
-        // SAFETY: V1, and nothing can use the elements after this. If a destructor panics, the others run all the same, and
-        // the storage, a field, is given back as well.
-        unsafe { ptr::drop_in_place(self.as_mut_slice()) };
+        // Elements without a destructor are not referred to: their pages may be inaccessible.
+        if core::mem::needs_drop::<T>() {
+            // SAFETY: V1, and nothing can use the elements after this. If a destructor panics, the others run all the same,
+            // and the storage, a field, is given back as well.
+            unsafe { ptr::drop_in_place(self.as_mut_slice()) };
+        }
     }
 }
 

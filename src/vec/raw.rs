@@ -5,11 +5,12 @@
 //!
 //! # Invariants
 //! * **S1** `(base, capacity elements)` is a block (see `pages`) that the storage owns.
-//! * **S2** `capacity` is as many elements as the block's extent holds, and the extent of so many elements is that of the
-//!   block.
+//! * **S2** `capacity` is as many elements as the usable bytes of the block hold.
 //! * **S3** For elements of size zero `capacity` is zero, and the room for them is endless.
 
 use crate::error::Result;
+use crate::map::{Granted, MapOptions};
+use crate::page::{page_size, round_up};
 use crate::pages::{self, Refusal};
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -55,10 +56,12 @@ impl RawStorage {
         }
         // Twice as much is a wish: where there is no memory for it, what is needed will do. By S1 the capacity is at most
         // `isize::MAX`, so doubling does not overflow.
+        let most = pages::reservation(self.base).map_or(usize::MAX, |bytes| bytes / element.size());
+        let wish = (self.capacity * 2).min(most);
         if growth == Growth::Amortised
-            && self.capacity * 2 > needed
-            && let Ok(doubled) = pages::array(element, self.capacity * 2)
-            // SAFETY: the caller's contract; larger than the capacity, whose double it is.
+            && wish > needed
+            && let Ok(doubled) = pages::array(element, wish)
+            // SAFETY: the caller's contract; larger than what is needed, which is larger than the capacity.
             && unsafe { self.grow_to(element, doubled) }.is_ok()
         {
             return Ok(());
@@ -72,9 +75,7 @@ impl RawStorage {
     unsafe fn grow_to(&mut self, element: Layout, new: Layout) -> Result<(), Refusal> {
         // SAFETY: S1 and the caller's contract; the base is replaced.
         self.base = unsafe { pages::grow(self.base, self.layout(element), new) }?;
-        // S2: the slack of the last page is less than a page. Where an element fits into it, an element is no larger than
-        // a page, and then what the elements leave over is less than a page too: the same extent.
-        self.capacity = pages::extent(new) / element.size();
+        self.capacity = pages::usable(self.base, new) / element.size();
         Ok(())
     }
 }
@@ -95,11 +96,85 @@ impl<T> Storage<T> {
 
     /// Room for at least `capacity` elements, every byte of it zero, that may stay untouched: no huge pages are asked for.
     pub(super) fn zeroed(capacity: usize) -> Result<Self, Refusal> {
+        Self::of(pages::array(Self::ELEMENT, capacity)?, pages::map)
+    }
+
+    /// Room for at least `capacity` elements, in pages made with these options.
+    pub(super) fn with_options(capacity: usize, options: MapOptions) -> Result<Self, Refusal> {
         let layout = pages::array(Self::ELEMENT, capacity)?;
+        Self::of(layout, |layout| pages::map_with(layout, options))
+    }
+
+    /// No room yet, but addresses for `most` elements, which stay where they are.
+    pub(super) fn with_reserved(most: usize, options: MapOptions) -> Result<Self, Refusal> {
+        let layout = pages::array(Self::ELEMENT, most)?;
+        Self::of(layout, |layout| pages::reserve_with(layout, options))
+    }
+
+    /// Room for at least `capacity` elements, made as this storage was.
+    pub(super) fn like(&self, capacity: usize) -> Result<Self, Refusal> {
+        let layout = pages::array(Self::ELEMENT, capacity)?;
+        Self::of(layout, |layout| pages::map_like(self.raw.base, layout))
+    }
+
+    /// The storage of a new block.
+    fn of(layout: Layout, block: impl FnOnce(Layout) -> Result<NonNull<u8>, Refusal>) -> Result<Self, Refusal> {
         let mut storage = Self::new();
-        storage.raw.base = pages::map(layout)?;
-        storage.set_extent(layout);
+        if size_of::<T>() > 0 {
+            storage.raw.base = block(layout)?;
+            storage.set_extent(layout);
+        }
         Ok(storage)
+    }
+
+    /// How many elements there can be without moving, if they must not move.
+    pub(super) fn reserved(&self) -> Option<usize> {
+        pages::reservation(self.raw.base).map(|bytes| bytes / size_of::<T>().max(1))
+    }
+
+    /// What the pages got of the options that they were made with.
+    pub(super) fn granted(&self) -> Granted {
+        pages::granted(self.raw.base)
+    }
+
+    /// The bytes of the block.
+    pub(super) fn bytes(&self) -> usize {
+        pages::usable(self.raw.base, self.raw.layout(Self::ELEMENT))
+    }
+
+    /// How many elements the block holds: none without a size.
+    pub(super) fn block_capacity(&self) -> usize {
+        self.raw.capacity
+    }
+
+    /// As [`reserve`](Self::reserve), for room that may stay untouched: no huge pages are asked for a first block.
+    pub(super) fn reserve_zeroed(&mut self, len: usize, additional: usize) -> Result<(), Refusal> {
+        if self.raw.capacity == 0 && size_of::<T>() > 0 && !pages::has_options(self.raw.base) {
+            *self = Self::zeroed(additional)?;
+            return Ok(());
+        }
+        self.reserve(len, additional, Growth::Amortised)
+    }
+
+    /// Gives the memory of the pages behind the first `len` elements back and keeps the room.
+    pub(super) fn decommit(&mut self, len: usize) -> Result<()> {
+        let from = round_up(len * size_of::<T>(), page_size());
+        let to = self.bytes();
+        if from >= to {
+            return Ok(());
+        }
+        // SAFETY: S1 and S2; no element lies there.
+        unsafe { pages::decommit(self.raw.base, self.raw.layout(Self::ELEMENT), from..to) }
+    }
+
+    /// Makes the room from element `from` to element `to` read zero; what lies behind may do so too.
+    pub(super) fn clear(&mut self, from: usize, to: usize) {
+        debug_assert!(from <= to && to <= self.raw.capacity);
+        let range = from * size_of::<T>()..to * size_of::<T>();
+        if !range.is_empty() {
+            // SAFETY: S1 and S2; no element lies there.
+            unsafe { pages::clear(self.raw.base, self.raw.layout(Self::ELEMENT), range) };
+        }
     }
 
     /// Room for at least `capacity` elements, about to be filled.
@@ -173,9 +248,11 @@ impl<T> Storage<T> {
             .map(|new| (self.raw.layout(Self::ELEMENT), new))
     }
 
-    /// Sets the capacity to what a block of this layout holds: S2. Without elements, or their size, it holds none.
+    /// Sets the capacity to what the block, of which this is a layout, holds: S2. Elements without a size have none (S3).
     fn set_extent(&mut self, layout: Layout) {
-        self.raw.capacity = pages::extent(layout) / size_of::<T>().max(1);
+        if size_of::<T>() > 0 {
+            self.raw.capacity = pages::usable(self.raw.base, layout) / size_of::<T>();
+        }
     }
 }
 
@@ -189,7 +266,6 @@ impl<T> Drop for Storage<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::page_size;
 
     /// The capacity and the block agree for sizes on both sides of a page.
     fn capacity_is_what_the_pages_hold<T>() {

@@ -1,4 +1,4 @@
-//! The engine's mutex: a futex word beside the data it guards.
+//! The crate's mutex: a futex word beside the data it guards.
 //!
 //! It never allocates, is never poisoned, can live in a `static`, and can be taken before `fork` and released in both
 //! processes, none of which the standard library promises for its own.
@@ -22,14 +22,14 @@ const CONTENDED: u32 = 2;
 const SPINS: u32 = 64;
 
 /// The lock alone.
-pub(super) struct RawLock {
+pub(crate) struct RawLock {
     word: AtomicU32,
 }
 
 impl RawLock {
     /// Waits for the lock and takes it.
     #[inline]
-    pub(super) fn acquire(&self) {
+    pub(crate) fn acquire(&self) {
         if self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
             self.wait();
         }
@@ -53,7 +53,7 @@ impl RawLock {
     /// # Safety
     /// It is held on behalf of the caller, and no [`Guard`] of it is alive.
     #[inline]
-    pub(super) unsafe fn release(&self) {
+    pub(crate) unsafe fn release(&self) {
         if self.word.swap(FREE, Release) == CONTENDED {
             sys::futex_wake(&self.word);
         }
@@ -61,7 +61,7 @@ impl RawLock {
 }
 
 /// A value and the lock that guards it.
-pub(super) struct Mutex<T> {
+pub(crate) struct Mutex<T> {
     lock: RawLock,
     value: UnsafeCell<T>,
 }
@@ -70,25 +70,25 @@ pub(super) struct Mutex<T> {
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    pub(super) const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
     }
 
     /// Waits for the lock and takes it.
     #[inline]
-    pub(super) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.lock.acquire();
         Guard { mutex: self }
     }
 
     /// The lock alone: for `fork`, where taking and releasing lie in different functions.
-    pub(super) fn raw(&self) -> &RawLock {
+    pub(crate) fn raw(&self) -> &RawLock {
         &self.lock
     }
 }
 
 /// The right to use the value, until dropped.
-pub(super) struct Guard<'a, T> {
+pub(crate) struct Guard<'a, T> {
     mutex: &'a Mutex<T>,
 }
 
