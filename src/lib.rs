@@ -72,6 +72,8 @@ mod lock;
 pub mod map;
 mod page;
 mod pages;
+mod secret;
+mod shared;
 mod stats;
 mod sys;
 pub mod vec;
@@ -83,6 +85,8 @@ pub use error::{Error, Operation, Result};
 pub use global::PageAlloc;
 pub use heap::HugePages;
 pub use page::page_size;
+pub use secret::{Secrecy, Secret, SecretMut, SecretRef, SecretValue, SecretVec};
+pub use shared::Shared;
 pub use stats::{RouteStats, Stats};
 pub use vec::PageVec;
 

@@ -3,7 +3,7 @@
 //! This room is the only one that maps, moves and unmaps. [`Mapping`] is the owned form, unmapped when dropped;
 //! `Region` is the form for memory that lives as long as the process. This file holds the type, its views and its raw form;
 //! `options` and `granted` are what is asked for and what was got, `make` maps, `resize` commits, grows and shrinks,
-//! `access` takes access away and gives it back, `registry` remembers the mappings of which only an address is kept.
+//! `access` takes access away and gives it back, `hidden` makes memory for secrets, `registry` remembers the mappings of which only an address is kept.
 //!
 //! # Invariants of a [`Mapping`]
 //! * **M1** `base..base + reserved`, with `granted.before` bytes of guard before it and `granted.after` behind, was mapped by
@@ -18,6 +18,7 @@ mod access;
 mod advice;
 mod by_address;
 mod granted;
+mod hidden;
 mod make;
 mod options;
 mod region;
