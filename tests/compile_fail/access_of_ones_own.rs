@@ -1,0 +1,7 @@
+use mapalloc::map::Access;
+
+enum WriteAndExecute {}
+
+impl Access for WriteAndExecute {}
+
+fn main() {}

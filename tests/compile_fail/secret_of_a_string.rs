@@ -1,0 +1,6 @@
+use mapalloc::Secret;
+
+fn main() {
+    let secret = Secret::new(String::from("on the heap"));
+    drop(secret);
+}
