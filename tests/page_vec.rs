@@ -24,6 +24,9 @@ enum Op {
     ExtendFromWithin(Bound<usize>, Bound<usize>),
     Extend { count: usize, hint: usize },
     Drain { from: Bound<usize>, to: Bound<usize>, front: usize, back: usize, forget: bool },
+    Splice { from: Bound<usize>, to: Bound<usize>, front: usize, back: usize, count: usize, hint: usize, forget: bool },
+    ExtractIf { from: Bound<usize>, to: Bound<usize>, divisor: u32, taken: usize, forget: bool },
+    PopIf(u32),
     Retain(u32),
     RetainMut(u32),
     DedupByKey(u32),
@@ -36,7 +39,7 @@ enum Op {
     ReserveExact(usize),
     ShrinkTo(usize),
     ShrinkToFit,
-    IntoIter { front: usize, back: usize },
+    IntoIter { front: usize, back: usize, skipped: usize },
     Boxed,
     RawParts,
     Collect,
@@ -67,6 +70,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (index(), index()).prop_map(|(count, hint)| Op::Extend { count, hint }),
         3 => (bound(), bound(), 0..5_usize, 0..5_usize, prop::bool::weighted(0.1))
             .prop_map(|(from, to, front, back, forget)| Op::Drain { from, to, front, back, forget }),
+        4 => (bound(), bound(), 0..5_usize, 0..5_usize, index(), index(), prop::bool::weighted(0.1)).prop_map(
+            |(from, to, front, back, count, hint, forget)| Op::Splice { from, to, front, back, count, hint, forget }
+        ),
+        3 => (bound(), bound(), value(), index(), prop::bool::weighted(0.1))
+            .prop_map(|(from, to, divisor, taken, forget)| Op::ExtractIf { from, to, divisor, taken, forget }),
+        1 => value().prop_map(Op::PopIf),
         2 => value().prop_map(Op::Retain),
         1 => value().prop_map(Op::RetainMut),
         1 => value().prop_map(Op::DedupByKey),
@@ -79,7 +88,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => index().prop_map(Op::ReserveExact),
         1 => index().prop_map(Op::ShrinkTo),
         1 => Just(Op::ShrinkToFit),
-        1 => (0..5_usize, 0..5_usize).prop_map(|(front, back)| Op::IntoIter { front, back }),
+        1 => (0..5_usize, 0..5_usize, 0..5_usize)
+            .prop_map(|(front, back, skipped)| Op::IntoIter { front, back, skipped }),
         1 => Just(Op::Boxed),
         1 => Just(Op::RawParts),
         1 => Just(Op::Collect),
@@ -142,6 +152,33 @@ macro_rules! apply_to {
                         std::mem::forget(drain);
                     }
                 }
+                Op::Splice { from, to, front, back, count, hint, forget } => {
+                    let mut splice = vec.splice((from, to), Source { ledger, pad, left: count, hint });
+                    seen.extend(splice.by_ref().take(front).map(|item| item.value));
+                    seen.extend(splice.by_ref().rev().take(back).map(|item| item.value));
+                    seen.push(splice.len() as u32);
+                    if forget && !cfg!(miri) {
+                        std::mem::forget(splice);
+                    }
+                }
+                Op::ExtractIf { from, to, divisor, taken, forget } => {
+                    let mut extract = vec.extract_if((from, to), |item| {
+                        ledger.tick();
+                        item.value % (divisor + 1) == 0
+                    });
+                    seen.extend(extract.by_ref().take(taken).map(|item| item.value));
+                    seen.push(extract.size_hint().1.expect("an upper bound") as u32);
+                    if forget && !cfg!(miri) {
+                        std::mem::forget(extract);
+                    }
+                }
+                Op::PopIf(value) => seen.extend(
+                    vec.pop_if(|item| {
+                        ledger.tick();
+                        item.value > value
+                    })
+                    .map(|item| item.value),
+                ),
                 Op::Retain(value) => vec.retain(|item| {
                     ledger.tick();
                     item.value > value
@@ -171,11 +208,14 @@ macro_rules! apply_to {
                 Op::ReserveExact(count) => vec.reserve_exact(count),
                 Op::ShrinkTo(capacity) => vec.shrink_to(capacity),
                 Op::ShrinkToFit => vec.shrink_to_fit(),
-                Op::IntoIter { front, back } => {
+                Op::IntoIter { front, back, skipped } => {
                     let mut iter = std::mem::take(vec).into_iter();
                     seen.extend(iter.by_ref().take(front).map(|item| item.value));
                     seen.extend(iter.by_ref().rev().take(back).map(|item| item.value));
+                    seen.extend(iter.nth(skipped).map(|item| item.value));
+                    seen.extend(iter.nth_back(skipped).map(|item| item.value));
                     *vec = iter.clone().collect();
+                    seen.push(iter.count() as u32);
                 }
                 Op::Boxed => *vec = std::mem::take(vec).into_boxed_slice().into(),
                 Op::RawParts => {
@@ -311,6 +351,9 @@ macro_rules! trace_of_nothing {
             odd
         }));
         step!(vec.split_off(20));
+        step!(vec.splice(3..9, (0..20).map(|_| Nothing::new())).nth(2));
+        step!(vec.extract_if(2..15, |_| MADE.get() % 2 == 0).nth(4));
+        step!(vec.pop_if(|_| true));
         step!(vec.shrink_to_fit());
         step!(vec.extend((0..9).map(|_| Nothing::new())));
         step!(vec = vec.clone());
@@ -524,4 +567,147 @@ fn refusals_without_an_error_to_return_end_in_handle_alloc_error() {
     assert_eq!(output.status.signal(), Some(libc::SIGABRT));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("memory allocation of 1152921504606846976 bytes failed"), "{text}");
+}
+
+#[test]
+fn the_methods_have_the_types_of_those_of_vec() {
+    macro_rules! for_both {
+        ($check:ident, $Vec:ident) => {
+            fn $check() {
+                type V = $Vec<u8>;
+                let _: fn() -> V = V::new;
+                let _: fn(usize) -> V = V::with_capacity;
+                let _: unsafe fn(*mut u8, usize, usize) -> V = V::from_raw_parts;
+                let _: fn(V) -> (*mut u8, usize, usize) = V::into_raw_parts;
+                let _: fn(&V) -> usize = V::capacity;
+                let _: fn(&mut V, usize) = V::reserve;
+                let _: fn(&mut V, usize) = V::reserve_exact;
+                let _: fn(&mut V) = V::shrink_to_fit;
+                let _: fn(&mut V, usize) = V::shrink_to;
+                let _: fn(&mut V, usize) = V::truncate;
+                let _: fn(&V) -> &[u8] = V::as_slice;
+                let _: fn(&mut V) -> &mut [u8] = V::as_mut_slice;
+                let _: fn(&V) -> *const u8 = V::as_ptr;
+                let _: fn(&mut V) -> *mut u8 = V::as_mut_ptr;
+                let _: unsafe fn(&mut V, usize) = V::set_len;
+                let _: fn(&mut V, usize) -> u8 = V::swap_remove;
+                let _: fn(&mut V, usize, u8) = V::insert;
+                let _: fn(&mut V, usize) -> u8 = V::remove;
+                let _: fn(&mut V, fn(&u8) -> bool) = V::retain;
+                let _: fn(&mut V, fn(&mut u8) -> bool) = V::retain_mut;
+                let _: fn(&mut V, fn(&mut u8) -> u64) = V::dedup_by_key;
+                let _: fn(&mut V, fn(&mut u8, &mut u8) -> bool) = V::dedup_by;
+                let _: fn(&mut V, u8) = V::push;
+                let _: fn(&mut V) -> Option<u8> = V::pop;
+                let _: fn(&mut V, fn(&mut u8) -> bool) -> Option<u8> = |vec, condition| vec.pop_if(condition);
+                let _: fn(&mut V, &mut V) = V::append;
+                let _: fn(&mut V) = V::clear;
+                let _: fn(&V) -> usize = V::len;
+                let _: fn(&V) -> bool = V::is_empty;
+                let _: fn(&mut V, usize) -> V = V::split_off;
+                let _: fn(&mut V, usize, fn() -> u8) = V::resize_with;
+                let _: fn(V) -> &'static mut [u8] = V::leak;
+                let _: fn(&mut V) -> &mut [std::mem::MaybeUninit<u8>] = V::spare_capacity_mut;
+                let _: fn(&mut V, usize, u8) = V::resize;
+                let _: fn(&mut V, &[u8]) = V::extend_from_slice;
+                let _: fn(&mut V, std::ops::Range<usize>) = V::extend_from_within;
+                let _: fn($Vec<[u8; 3]>) -> V = $Vec::<[u8; 3]>::into_flattened;
+                let _: fn(&mut V) = V::dedup;
+                let _ = |vec: &mut V| vec.drain(1..2).as_slice().len();
+                let _ = |vec: &mut V| vec.splice(1..2, [1, 2]).len();
+                let _ = |vec: &mut V| vec.extract_if(.., |&mut byte| byte > 1).size_hint();
+                let _ = |vec: &mut V| vec.try_reserve(1).is_ok() && vec.try_reserve_exact(1).is_ok();
+                let _ = |vec: V| vec.into_boxed_slice().len();
+                static EMPTY: V = V::new();
+                const fn look(vec: &mut V) -> (usize, bool, usize, bool, bool) {
+                    let (reads, writes) = (vec.as_ptr(), vec.as_mut_ptr());
+                    let same = vec.as_slice().is_empty() == vec.as_mut_slice().is_empty();
+                    (vec.len(), vec.is_empty(), vec.capacity(), same, reads.is_null() == writes.is_null())
+                }
+                let _ = (&EMPTY, look(&mut V::new()));
+            }
+        };
+    }
+    for_both!(of_vec, Vec);
+    for_both!(of_page_vec, PageVec);
+    of_vec();
+    of_page_vec();
+}
+
+#[test]
+fn conversions_are_those_of_vec() {
+    use std::borrow::Cow;
+    use std::collections::{BinaryHeap, VecDeque};
+    use std::ffi::CString;
+    use std::sync::Arc;
+
+    let strings = || vec!["b".to_string(), "a".to_string(), "c".to_string()];
+    let mut deque = VecDeque::from(strings());
+    deque.rotate_left(1);
+    assert!(deque == PageVec::from(deque.clone()) && PageVec::from(deque.clone()) == ["a", "c", "b"]);
+    assert!(deque != PageVec::from(["a".to_string()]));
+    let pages = PageVec::from(strings().into_boxed_slice());
+    assert!(pages == strings() && Cow::Borrowed(&strings()[..]) == pages);
+    assert_eq!(PageVec::from(Cow::Borrowed(&strings()[..])), strings());
+    assert_eq!(PageVec::from(Cow::<[String]>::Owned(strings())), strings());
+    assert!(matches!(Cow::from(&pages), Cow::Borrowed(slice) if *slice == *pages));
+    let heap = BinaryHeap::from(pages.clone());
+    assert_eq!(heap.peek().unwrap(), "c");
+    let mut back = PageVec::from(heap);
+    back.sort();
+    assert_eq!(back, ["a", "b", "c"]);
+    assert_eq!(*Box::<[String]>::from(pages.clone()), *strings());
+    assert_eq!(*Rc::<[String]>::from(pages.clone()), *strings());
+    assert_eq!(*Arc::<[String]>::from(pages.clone()), *strings());
+    assert_eq!(VecDeque::from(pages.clone()), strings());
+    assert_eq!(*Box::<[String; 3]>::try_from(pages.clone()).unwrap(), *strings());
+    assert_eq!(Box::<[String; 2]>::try_from(pages).unwrap_err(), strings());
+    assert_eq!(PageVec::from(&mut [1, 2]), [1, 2]);
+    assert_eq!(PageVec::from("text".to_string()), b"text");
+    assert_eq!(PageVec::from(CString::new("text").unwrap()), b"text");
+    assert_eq!(String::try_from(PageVec::from("text")).unwrap(), "text");
+    assert_eq!(String::try_from(PageVec::from([0xff])).unwrap_err().into_bytes(), [0xff]);
+}
+
+#[test]
+fn arrays_are_flattened_in_place() {
+    let arrays: PageVec<[u16; 5]> = (0..2000).map(|n| [n; 5]).collect();
+    let start = arrays.as_ptr().cast();
+    let mut flat = arrays.into_flattened();
+    assert_eq!((flat.as_ptr(), flat.len(), flat[9999]), (start, 10_000, 1999));
+    flat.extend(0..50_000);
+    flat.truncate(1);
+    flat.shrink_to_fit();
+    assert_eq!(flat, [0]);
+    assert_eq!(PageVec::from([[0_u8; 0]; 3]).into_flattened(), [0_u8; 0]);
+    assert_eq!(PageVec::from([[(); 4]; 3]).into_flattened().len(), 12);
+    let mut endless: PageVec<[(); 2]> = PageVec::new();
+    // SAFETY: elements without a size are there without being written.
+    unsafe { endless.set_len(usize::MAX / 2 + 1) };
+    assert!(quietly(|| endless.into_flattened()).is_err());
+}
+
+#[test]
+fn an_endless_iterator_is_refused_as_by_vec() {
+    for result in [
+        quietly(|| PageVec::<u8>::from_iter(std::iter::repeat(1)).len()),
+        quietly(|| PageVec::with_capacity(10).extend(std::iter::repeat(1))).map(|()| 0),
+        quietly(|| PageVec::new().extend(std::iter::repeat(()))).map(|()| 0),
+    ] {
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"capacity overflow"));
+    }
+}
+
+#[test]
+fn the_macro_makes_what_vec_makes() {
+    use mapalloc::page_vec;
+    let ledger = Ledger::new();
+    let filled = page_vec![Item::new(&ledger, 3, ()); 5];
+    assert_eq!((filled.len(), ledger.live()), (5, 5));
+    assert_eq!(page_vec![Item::new(&ledger, 3, ()); 0].len(), 0);
+    assert_eq!(ledger.live(), 5);
+    assert_eq!(page_vec![1, 2, 3], vec![1, 2, 3]);
+    assert_eq!(page_vec![page_vec![1_u8; 2], page_vec![]], vec![vec![1_u8; 2], vec![]]);
+    const EMPTY: PageVec<u8> = page_vec![];
+    assert_eq!(EMPTY.capacity(), 0);
 }

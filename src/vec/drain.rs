@@ -15,9 +15,9 @@ use core::slice;
 
 /// The iterator of [`PageVec::drain`].
 pub struct Drain<'a, T> {
-    vec: NonNull<PageVec<T>>,
+    pub(super) vec: NonNull<PageVec<T>>,
     rest: Range<usize>,
-    tail: Range<usize>,
+    pub(super) tail: Range<usize>,
     borrow: PhantomData<&'a [T]>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every method keeps V1 and V2 at each point where code of the element type, or a closure, can run.
 
-use super::{Drain, PageVec};
+use super::{Drain, ExtractIf, PageVec, Splice};
 use crate::error::Result;
 use core::mem;
 use core::ops::{Bound, Range, RangeBounds};
@@ -50,6 +50,11 @@ impl<T> PageVec<T> {
         self.len = self.len.checked_sub(1)?;
         // SAFETY: V1 held with one more element, which is the vector's no longer.
         Some(unsafe { self.as_ptr().add(self.len).read() })
+    }
+
+    /// Takes the last element if `condition` says `true` of it.
+    pub fn pop_if(&mut self, condition: impl FnOnce(&mut T) -> bool) -> Option<T> {
+        if condition(self.last_mut()?) { self.pop() } else { None }
     }
 
     /// Puts an element at `index` and moves those from there on up by one.
@@ -146,7 +151,8 @@ impl<T> PageVec<T> {
         self.len += count;
     }
 
-    /// Moves the elements from `at` on into a new vector. The capacity of this one stays.
+    /// Moves the elements from `at` on into a new vector, with the same options. The capacity of this one stays; if it is in a
+    /// reservation, so are its addresses, except that with an `at` of 0 all goes with the elements.
     ///
     /// # Panics
     /// If `at` is past the length.
@@ -157,10 +163,10 @@ impl<T> PageVec<T> {
         assert!(at <= len, "`at` split index (is {at}) should be <= len (is {len})");
         if at == 0 {
             // The pages go with the elements, and as many new ones, which take no memory yet, stay.
-            let empty = Self::with_capacity(self.capacity());
+            let empty = self.empty_like(self.capacity());
             return mem::replace(self, empty);
         }
-        let mut tail = Self::with_capacity(len - at);
+        let mut tail = self.empty_like(len - at);
         self.len = at;
         // SAFETY: `at..len` are elements, which this vector has just given up.
         unsafe { tail.append_from(self.as_ptr().add(at), len - at) };
@@ -177,6 +183,39 @@ impl<T> PageVec<T> {
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> Drain<'_, T> {
         let range = self.checked_range(range);
         Drain::new(self, range)
+    }
+
+    /// Takes the elements of a range out, as an iterator, and puts those of `replace_with` in their place when that is dropped.
+    ///
+    /// The cost is that of moving what lies behind the range at most twice, where the iterator's size hint is too low, else
+    /// once. If the iterator is forgotten instead of dropped, elements are leaked.
+    ///
+    /// # Panics
+    /// If the range ends before it starts, or past the length, or the elements are more than `isize::MAX` bytes.
+    #[track_caller]
+    pub fn splice<R, I>(&mut self, range: R, replace_with: I) -> Splice<'_, I::IntoIter>
+    where
+        R: RangeBounds<usize>,
+        I: IntoIterator<Item = T>,
+    {
+        Splice { drain: self.drain(range), replace_with: replace_with.into_iter() }
+    }
+
+    /// Takes those elements of a range out, as an iterator, of which `condition` says `true`. Those that it was not asked for
+    /// stay.
+    ///
+    /// If the iterator is forgotten instead of dropped, the elements of the vector are leaked.
+    ///
+    /// # Panics
+    /// If the range ends before it starts, or past the length.
+    #[track_caller]
+    pub fn extract_if<F, R>(&mut self, range: R, condition: F) -> ExtractIf<'_, T, F>
+    where
+        F: FnMut(&mut T) -> bool,
+        R: RangeBounds<usize>,
+    {
+        let range = self.checked_range(range);
+        ExtractIf::new(self, range.start, range.end, condition)
     }
 
     /// Keeps the elements for which `keep` says `true`, in their order, and drops the others.
@@ -268,5 +307,27 @@ impl<T> PageVec<T> {
         };
         let _ = &self.as_slice()[start..end];
         start..end
+    }
+}
+
+/// # Arrays
+impl<T, const N: usize> PageVec<[T; N]> {
+    /// The elements of all arrays, one after the other. No element moves.
+    ///
+    /// # Panics
+    /// If they are more than `usize::MAX`, which elements without a size can be.
+    #[must_use]
+    #[track_caller]
+    pub fn into_flattened(self) -> PageVec<T> {
+        let (base, arrays, capacity) = self.into_raw_parts();
+        let len = arrays.checked_mul(N).expect("vec len overflow");
+        let capacity = match (size_of::<T>(), N) {
+            (0, _) => usize::MAX,
+            // Arrays of no elements have no block.
+            (_, 0) => 0,
+            _ => capacity * N,
+        };
+        // SAFETY: the block holds so many elements, of the same alignment, and is given up above.
+        unsafe { PageVec::from_raw_parts(base.cast(), len, capacity) }
     }
 }

@@ -1,6 +1,7 @@
 //! Adding many elements to a `PageVec`: copies, fills and iterators.
 
 use super::PageVec;
+use crate::pages::{Refusal, or_raise};
 use core::ops::RangeBounds;
 
 /// Elements being written behind the end. They become part of the vector when this is dropped, so also when making the
@@ -127,6 +128,8 @@ impl<T> PageVec<T> {
     /// Adds what an iterator gives. Its size hint decides how much room is asked for, and never how much is written.
     #[track_caller]
     fn extend_by(&mut self, mut elements: impl Iterator<Item = T>) {
+        // More than there can be: without a size they would go on for ever.
+        or_raise(if elements.size_hint().0 == usize::MAX { Err(Refusal::Overflow(usize::MAX)) } else { Ok(()) });
         let mut tail = Tail::new(self);
         loop {
             for _ in tail.len..tail.vec.capacity() {
@@ -203,6 +206,13 @@ impl<T: Clone> From<&mut [T]> for PageVec<T> {
 impl<T: Clone, const N: usize> From<&[T; N]> for PageVec<T> {
     #[track_caller]
     fn from(elements: &[T; N]) -> Self {
+        Self::from(elements.as_slice())
+    }
+}
+
+impl<T: Clone, const N: usize> From<&mut [T; N]> for PageVec<T> {
+    #[track_caller]
+    fn from(elements: &mut [T; N]) -> Self {
         Self::from(elements.as_slice())
     }
 }

@@ -46,6 +46,15 @@ impl<T> IntoIter<T> {
     }
 }
 
+impl<T> IntoIter<T> {
+    /// # Safety
+    /// I1 held with these elements, and no longer does.
+    unsafe fn drop_elements(&mut self, first: usize, count: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { ptr::drop_in_place(ptr::slice_from_raw_parts_mut(self.storage.base().as_ptr().add(first), count)) };
+    }
+}
+
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
@@ -57,12 +66,35 @@ impl<T> Iterator for IntoIter<T> {
     }
 
     #[inline]
+    fn nth(&mut self, n: usize) -> Option<T> {
+        let (first, passed) = (self.rest.start, n.min(self.rest.len()));
+        self.rest.start += passed;
+        // SAFETY: I1 held with these elements, which have just been given up.
+        unsafe { self.drop_elements(first, passed) };
+        self.next()
+    }
+
+    #[inline]
+    fn count(self) -> usize {
+        self.rest.len()
+    }
+
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.rest.size_hint()
     }
 }
 
 impl<T> DoubleEndedIterator for IntoIter<T> {
+    #[inline]
+    fn nth_back(&mut self, n: usize) -> Option<T> {
+        let passed = n.min(self.rest.len());
+        self.rest.end -= passed;
+        // SAFETY: I1 held with these elements, which have just been given up.
+        unsafe { self.drop_elements(self.rest.end, passed) };
+        self.next_back()
+    }
+
     #[inline]
     fn next_back(&mut self) -> Option<T> {
         let index = self.rest.next_back()?;

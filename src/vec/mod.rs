@@ -1,7 +1,8 @@
 //! `PageVec`: a growable array whose storage is whole pages.
 //!
 //! This file holds the type, its constructors, its capacity and its raw parts; `edit` changes elements, `fill` adds many,
-//! `options` is what a `Vec` has no word for, `drain` and `into_iter` take elements out, `traits` is the standard library's vocabulary,
+//! `options` is what a `Vec` has no word for, `drain`, `extract`,
+//! `splice` and `into_iter` take elements out, `traits` and `convert` are the standard library's vocabulary,
 //! `auto` a check of the traits that the compiler gives out. What memory there is, and how it
 //! grows, is `raw`'s part.
 //!
@@ -11,16 +12,24 @@
 //!   `len` to the elements before them. A panic or a forgotten iterator can then leak elements, and nothing worse.
 
 mod auto;
+mod convert;
 mod drain;
 mod edit;
+mod extract;
 mod fill;
 mod into_iter;
+mod macros;
 mod options;
 mod raw;
+mod splice;
 mod traits;
 
 pub use drain::Drain;
+pub use extract::ExtractIf;
 pub use into_iter::IntoIter;
+#[doc(hidden)]
+pub use macros::from_elem;
+pub use splice::Splice;
 
 use crate::boxed::PageBox;
 use crate::error::Result;
@@ -44,11 +53,23 @@ use raw::{Growth, Storage};
 /// * Room is a matter for the kernel. [`try_reserve`](Self::try_reserve), [`try_push`](Self::try_push) and the other
 ///   `try_` methods return an [`Error`](crate::Error) where it refuses; the others end as [`Vec`]'s do, in
 ///   [`handle_alloc_error`](std::alloc::handle_alloc_error).
+/// * With [options](Self::with_options) the pages are guarded, locked, huge and more; with
+///   [reserved addresses](Self::with_reserved) no element ever moves; [`into_shared`](Self::into_shared) freezes the vector
+///   for many owners; and [`Protect`](crate::map::Protect) takes access to it away.
 /// * The drop checker takes the drop of a `PageVec` for a use of its elements, because only the standard library can tell
 ///   it otherwise: a vector cannot hold references to a value that is dropped before it.
 ///
 /// Every vector with elements is one mapping of its own, of which a process has a limited number (`vm.max_map_count`, 65530
 /// unless set): a type for large buffers, not for many small ones.
+///
+/// # What of `Vec` is left out
+/// * What names an allocator: `new_in` and its like are not stable, and the pages are the allocator. Options say how they are
+///   made, and `mapalloc`'s allocator handles put any collection into pages.
+/// * `TryReserveError`, which only the standard library can make: the `try_` methods return this crate's
+///   [`Error`](crate::Error), which says more.
+/// * What is implemented for `Vec` as the owned form of a slice: `ToOwned`, `Cow`'s owned side, `[T]::concat`.
+/// * What only the compiler or the standard library can do: the optimisations of iterators that are known to tell their true
+///   length, collecting in place, dropping elements that the drop checker need not look at.
 ///
 /// ```
 /// use mapalloc::{PageVec, page_size};
@@ -157,6 +178,12 @@ impl<T> PageVec<T> {
     #[track_caller]
     pub fn reserve_exact(&mut self, additional: usize) {
         or_raise(self.storage.reserve(self.len, additional, Growth::Exact));
+    }
+
+    /// Sees to room for `additional` elements behind the first `used`, which need not be the vector's.
+    #[track_caller]
+    fn reserve_behind(&mut self, used: usize, additional: usize) {
+        or_raise(self.storage.reserve(used, additional, Growth::Amortised));
     }
 
     /// As [`reserve`](Self::reserve), with an error where there is no room; then the vector is as it was.

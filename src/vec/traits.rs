@@ -1,4 +1,4 @@
-//! The standard library's traits for `PageVec`: views, comparisons, conversions, formatting, writing.
+//! The standard library's traits for `PageVec`: views, comparisons, formatting, writing.
 
 use super::PageVec;
 use crate::boxed::PageBox;
@@ -6,9 +6,10 @@ use core::borrow::{Borrow, BorrowMut};
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut, Index, IndexMut};
 use core::slice::SliceIndex;
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io;
 
 impl<T> Deref for PageVec<T> {
@@ -124,6 +125,19 @@ equal_as_slices! {
     [const N: usize] &[T; N], PageVec<U>;
 }
 
+impl<T: PartialEq<U> + Clone, U> PartialEq<PageVec<U>> for Cow<'_, [T]> {
+    fn eq(&self, other: &PageVec<U>) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T: PartialEq<U>, U> PartialEq<PageVec<U>> for VecDeque<T> {
+    fn eq(&self, other: &PageVec<U>) -> bool {
+        let (front, back) = self.as_slices();
+        self.len() == other.len() && *front == other[..front.len()] && *back == other[front.len()..]
+    }
+}
+
 impl<T: Eq> Eq for PageVec<T> {}
 
 impl<T: PartialOrd> PartialOrd for PageVec<T> {
@@ -141,76 +155,6 @@ impl<T: Ord> Ord for PageVec<T> {
 impl<T: Hash> Hash for PageVec<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_slice().hash(state);
-    }
-}
-
-impl<T, const N: usize> From<[T; N]> for PageVec<T> {
-    #[track_caller]
-    fn from(elements: [T; N]) -> Self {
-        let elements = ManuallyDrop::new(elements);
-        let mut vec = Self::new();
-        // SAFETY: the array is given up without its drop.
-        unsafe { vec.append_from(elements.as_ptr(), N) };
-        vec
-    }
-}
-
-impl<T> From<Vec<T>> for PageVec<T> {
-    /// Moves the elements from the heap into pages.
-    #[track_caller]
-    fn from(mut elements: Vec<T>) -> Self {
-        let mut vec = Self::new();
-        // SAFETY: the elements are initialised; the room for them comes first, so that a panic leaves them to `elements`,
-        // which has given them up after the next line.
-        unsafe { vec.append_from(elements.as_ptr(), elements.len()) };
-        // SAFETY: no elements are left.
-        unsafe { elements.set_len(0) };
-        vec
-    }
-}
-
-impl<T> From<PageVec<T>> for Vec<T> {
-    /// Moves the elements from their pages onto the heap.
-    fn from(mut elements: PageVec<T>) -> Self {
-        let len = elements.len;
-        let mut vec = Self::with_capacity(len);
-        // V2: the elements are given up before they are moved.
-        elements.len = 0;
-        // SAFETY: there is room for `len` elements, which were the page vector's (V1) and become this one's.
-        unsafe {
-            core::ptr::copy_nonoverlapping(elements.as_ptr(), vec.as_mut_ptr(), len);
-            vec.set_len(len);
-        }
-        vec
-    }
-}
-
-impl<T> From<PageVec<T>> for PageBox<[T]> {
-    /// Keeps the pages and gives those behind the elements back, as [`PageVec::into_boxed_slice`] does.
-    fn from(elements: PageVec<T>) -> Self {
-        elements.into_boxed_slice()
-    }
-}
-
-impl<T> From<PageBox<[T]>> for PageVec<T> {
-    /// Keeps the pages. No element moves.
-    fn from(elements: PageBox<[T]>) -> Self {
-        Self::from_box(elements)
-    }
-}
-
-impl<T, const N: usize> TryFrom<PageVec<T>> for [T; N] {
-    type Error = PageVec<T>;
-
-    /// The elements as an array, or the vector back if it has another length.
-    fn try_from(mut elements: PageVec<T>) -> Result<Self, PageVec<T>> {
-        if elements.len != N {
-            return Err(elements);
-        }
-        // V2: the elements are given up before they are moved.
-        elements.len = 0;
-        // SAFETY: there are `N` elements (V1), which are read once.
-        Ok(unsafe { elements.as_ptr().cast::<Self>().read() })
     }
 }
 
