@@ -33,10 +33,37 @@
 //! assert_eq!(log.iter().sum::<u64>(), 4_999_950_000);
 //! ```
 //!
+//! What a `Vec` cannot do: a vector with [reserved addresses](PageVec::with_reserved) whose elements never move,
+//! [zeroed growth](PageVec::resize_zeroed_unchecked) without a memset, [memory given back](PageVec::decommit) while the room
+//! stays, and a [frozen vector](PageVec::into_shared) that many own and cut into parts without a copy.
+//!
 //! # For those who want the pages themselves: [`map`]
 //!
 //! [`map::Mapping`] is an owned range of pages with reserve and commit, growth in place and by moving, and advice to the
-//! kernel; [`map::MapOptions`] says how it is made.
+//! kernel. [`map::MapOptions`] says how pages are made, those of mappings, boxes and vectors alike: alignment, guard pages,
+//! a ladder of huge pages, locked memory, what core dumps and children of `fork` see, NUMA nodes. [`map::Protect`] takes
+//! access to them away, in the types:
+//!
+//! ```
+//! use mapalloc::PageVec;
+//! use mapalloc::map::{MapOptions, Protect};
+//!
+//! let mut table = PageVec::with_options(1000, MapOptions::new().guard_pages(1, 1))?;
+//! table.extend((0..1000_u32).map(|n| n * n));
+//! let table = table.into_read_only()?; // a stray write faults, and `table[0] = 1` does not compile
+//! assert_eq!(table[31], 961);
+//! # Ok::<(), mapalloc::Error>(())
+//! ```
+//!
+//! # For what nobody else should see: [`Secret`]
+//!
+//! ```
+//! use mapalloc::Secret;
+//!
+//! let key = Secret::<[u8; 32]>::from_fn(|key| key.fill(7))?; // in memory that even the kernel cannot read, if it has that
+//! assert_eq!(key.read()[31], 7); // open for this borrow only
+//! # Ok::<(), mapalloc::Error>(())
+//! ```
 //!
 //! # When not to use it
 //! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
@@ -50,14 +77,16 @@
 //! Arrows point down only; a room uses only rooms below it.
 //!
 //! ```text
-//! global            boxed   vec            PageAlloc; PageBox, PageVec
-//!    |                 \     /
-//!  heap                 pages              the engine; blocks of whole pages by layout
-//!    |                    |
-//!    +------- map --------+                owned mappings: all that maps, moves and unmaps
-//!              |
-//!             sys                          the only system calls
-//!    page, error, stats                    arithmetic and plain values
+//! global      shared   secret               PageAlloc; frozen vectors; secrets
+//!    |          |         |
+//!    |        boxed  vec  |                 PageBox, PageVec
+//!    |           \   /    |
+//!  heap          pages    |                 the engine; blocks of whole pages by layout
+//!    |             |      |
+//!    +----------- map ----+                 owned mappings: all that maps, moves, protects and unmaps
+//!                  |
+//!                 sys                       the only system calls
+//!      lock, page, error, stats             a lock, arithmetic and plain values
 //! ```
 //!
 //! # Cargo features
