@@ -593,6 +593,8 @@ fn the_methods_have_the_types_of_those_of_vec() {
                 let _: fn(&mut V, usize) -> u8 = V::swap_remove;
                 let _: fn(&mut V, usize, u8) = V::insert;
                 let _: fn(&mut V, usize) -> u8 = V::remove;
+                let _ = (V::drain::<std::ops::RangeFull>, V::retain::<fn(&u8) -> bool>, V::resize_with::<fn() -> u8>);
+                let _ = (V::dedup_by_key::<fn(&mut u8) -> u8, u8>, V::extend_from_within::<std::ops::RangeFull>);
                 let _: fn(&mut V, fn(&u8) -> bool) = V::retain;
                 let _: fn(&mut V, fn(&mut u8) -> bool) = V::retain_mut;
                 let _: fn(&mut V, fn(&mut u8) -> u64) = V::dedup_by_key;
@@ -656,6 +658,9 @@ fn conversions_are_those_of_vec() {
     let mut back = PageVec::from(heap);
     back.sort();
     assert_eq!(back, ["a", "b", "c"]);
+    assert!(matches!(Cow::from(pages.clone()), Cow::Owned(owned) if owned == strings()));
+    let letters: PageVec<_> = b"text".iter().map(|&byte| std::num::NonZero::new(byte).unwrap()).collect();
+    assert_eq!(CString::from(letters), CString::new("text").unwrap());
     assert_eq!(*Box::<[String]>::from(pages.clone()), *strings());
     assert_eq!(*Rc::<[String]>::from(pages.clone()), *strings());
     assert_eq!(*Arc::<[String]>::from(pages.clone()), *strings());
@@ -693,9 +698,22 @@ fn an_endless_iterator_is_refused_as_by_vec() {
         quietly(|| PageVec::<u8>::from_iter(std::iter::repeat(1)).len()),
         quietly(|| PageVec::with_capacity(10).extend(std::iter::repeat(1))).map(|()| 0),
         quietly(|| PageVec::new().extend(std::iter::repeat(()))).map(|()| 0),
+        quietly(|| PageVec::<u8>::new().splice(.., std::iter::repeat(1)).count()),
     ] {
         assert_eq!(result.unwrap_err().downcast_ref(), Some(&"capacity overflow"));
     }
+    // One that only says so, and has nothing.
+    struct Boast;
+    impl Iterator for Boast {
+        type Item = u8;
+        fn next(&mut self) -> Option<u8> {
+            None
+        }
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (usize::MAX, None)
+        }
+    }
+    PageVec::new().extend(Boast);
 }
 
 #[test]
@@ -708,6 +726,8 @@ fn the_macro_makes_what_vec_makes() {
     assert_eq!(ledger.live(), 5);
     assert_eq!(page_vec![1, 2, 3], vec![1, 2, 3]);
     assert_eq!(page_vec![page_vec![1_u8; 2], page_vec![]], vec![vec![1_u8; 2], vec![]]);
+    let coerced: PageVec<Box<dyn Fn() -> u8>> = page_vec![Box::new(|| 1), Box::new(|| 2)];
+    assert_eq!(coerced.iter().map(|call| call()).sum::<u8>(), 3);
     const EMPTY: PageVec<u8> = page_vec![];
     assert_eq!(EMPTY.capacity(), 0);
 }

@@ -32,6 +32,9 @@ enum Step {
     Dedup,
     Drain(u16, u16),
     DrainInPart(u16, u16, u8),
+    Splice(u16, u16, u8, u8),
+    ExtractIf(u16, u16, u32, u8),
+    PopIf(u32),
     SplitOff(u16),
     Append(u8),
     Reserve(u32),
@@ -122,6 +125,22 @@ fn apply<T: Clone + Ord + std::fmt::Debug>(
             let front: Vec<_> = drain.by_ref().take(usize::from(taken)).collect();
             (front, drain.next_back(), drain.len())
         }),
+        Step::Splice(a, b, count, taken) => both!(vec, model, |v| {
+            // A filter has no lower bound, so what comes beyond the gap comes by surprise.
+            let new = (0..u32::from(count)).filter(|n| n % 3 > 0).map(make);
+            let mut splice = v.splice(range(a, b, len), new);
+            (splice.by_ref().take(usize::from(taken)).collect::<Vec<_>>(), splice.next_back())
+        }),
+        Step::ExtractIf(a, b, n, taken) => {
+            let pivot = make(n);
+            both!(vec, model, |v| {
+                v.extract_if(range(a, b, len), |item| *item <= pivot).take(usize::from(taken)).collect::<Vec<_>>()
+            });
+        }
+        Step::PopIf(n) => {
+            let pivot = make(n);
+            both!(vec, model, |v| v.pop_if(|item| *item <= pivot));
+        }
         Step::SplitOff(place) => {
             let place = at(place, len);
             let tail = vec.split_off(place);

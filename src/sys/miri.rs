@@ -13,6 +13,8 @@ pub(crate) fn map(len: usize, align: usize, how: NewPages) -> Result<NonNull<u8>
         // A block of the heap is aligned at its start only.
         return Err(libc::ENOSYS);
     }
+    // The heap has no pages that are not reserved.
+    let _ = how.no_reserve;
     let mut block = null_mut();
     // SAFETY: `block` is live and `align` is a power of two of at least a page.
     match unsafe { libc::posix_memalign(&mut block, align, len) } {

@@ -5,6 +5,7 @@
 use super::PageVec;
 use crate::boxed::PageBox;
 use core::mem::ManuallyDrop;
+use core::num::NonZero;
 use std::borrow::Cow;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ffi::CString;
@@ -112,6 +113,10 @@ by_vec! {
     [T] PageVec<T>, VecDeque<T>;
     /// Moves the elements from their pages onto the heap, and orders them as a heap.
     [T: Ord] PageVec<T>, BinaryHeap<T>;
+    /// Moves the elements from their pages onto the heap, where they are owned.
+    [T: Clone] PageVec<T>, Cow<'_, [T]>;
+    /// Moves the bytes from their pages onto the heap, and puts a zero behind them.
+    [] PageVec<NonZero<u8>>, CString;
     /// Moves the elements from their pages onto the heap.
     [T] PageVec<T>, Rc<[T]>;
     /// Moves the elements from their pages onto the heap. [`PageVec::into_shared`] leaves them where they are.

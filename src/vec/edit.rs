@@ -180,7 +180,10 @@ impl<T> PageVec<T> {
     /// # Panics
     /// If the range ends before it starts, or past the length.
     #[track_caller]
-    pub fn drain(&mut self, range: impl RangeBounds<usize>) -> Drain<'_, T> {
+    pub fn drain<R>(&mut self, range: R) -> Drain<'_, T>
+    where
+        R: RangeBounds<usize>,
+    {
         let range = self.checked_range(range);
         Drain::new(self, range)
     }
@@ -219,12 +222,18 @@ impl<T> PageVec<T> {
     }
 
     /// Keeps the elements for which `keep` says `true`, in their order, and drops the others.
-    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+    pub fn retain<F>(&mut self, mut keep: F)
+    where
+        F: FnMut(&T) -> bool,
+    {
         self.sweep(|element, _| keep(element));
     }
 
     /// As [`retain`](Self::retain), with elements that `keep` may change.
-    pub fn retain_mut(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+    pub fn retain_mut<F>(&mut self, mut keep: F)
+    where
+        F: FnMut(&mut T) -> bool,
+    {
         self.sweep(|element, _| keep(element));
     }
 
@@ -237,12 +246,19 @@ impl<T> PageVec<T> {
     }
 
     /// Of neighbours with equal keys keeps the first.
-    pub fn dedup_by_key<K: PartialEq>(&mut self, mut key: impl FnMut(&mut T) -> K) {
+    pub fn dedup_by_key<F, K>(&mut self, mut key: F)
+    where
+        F: FnMut(&mut T) -> K,
+        K: PartialEq,
+    {
         self.dedup_by(|element, kept| key(element) == key(kept));
     }
 
     /// Drops the elements for which `same(element, kept)` says `true`, where `kept` is the element before it that stays.
-    pub fn dedup_by(&mut self, mut same: impl FnMut(&mut T, &mut T) -> bool) {
+    pub fn dedup_by<F>(&mut self, mut same: F)
+    where
+        F: FnMut(&mut T, &mut T) -> bool,
+    {
         self.sweep(|element, kept| kept.is_none_or(|kept| !same(element, kept)));
     }
 

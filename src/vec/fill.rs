@@ -69,9 +69,10 @@ impl<T> PageVec<T> {
     /// # Panics
     /// If the range ends before it starts, or past the length, or the elements are more than `isize::MAX` bytes.
     #[track_caller]
-    pub fn extend_from_within(&mut self, range: impl RangeBounds<usize>)
+    pub fn extend_from_within<R>(&mut self, range: R)
     where
         T: Clone,
+        R: RangeBounds<usize>,
     {
         let range = self.checked_range(range);
         self.reserve(range.len());
@@ -113,7 +114,10 @@ impl<T> PageVec<T> {
     /// # Panics
     /// If the elements are more than `isize::MAX` bytes.
     #[track_caller]
-    pub fn resize_with(&mut self, len: usize, mut make: impl FnMut() -> T) {
+    pub fn resize_with<F>(&mut self, len: usize, mut make: F)
+    where
+        F: FnMut() -> T,
+    {
         let Some(missing) = len.checked_sub(self.len) else {
             return self.truncate(len);
         };
@@ -128,19 +132,23 @@ impl<T> PageVec<T> {
     /// Adds what an iterator gives. Its size hint decides how much room is asked for, and never how much is written.
     #[track_caller]
     fn extend_by(&mut self, mut elements: impl Iterator<Item = T>) {
-        // More than there can be: without a size they would go on for ever.
-        or_raise(if elements.size_hint().0 == usize::MAX { Err(Refusal::Overflow(usize::MAX)) } else { Ok(()) });
+        let Some(first) = elements.next() else { return };
+        // An iterator without an end is refused at once: without a size its elements would fit for ever.
+        or_raise(if elements.size_hint() == (usize::MAX, None) { Err(Refusal::Overflow(usize::MAX)) } else { Ok(()) });
         let mut tail = Tail::new(self);
-        loop {
+        let mut next = Some(first);
+        while let Some(element) = next {
+            if tail.len == tail.vec.capacity() {
+                tail.reserve(elements.size_hint().0.saturating_add(1));
+            }
+            // SAFETY: there is room for one.
+            unsafe { tail.push(element) };
             for _ in tail.len..tail.vec.capacity() {
                 let Some(element) = elements.next() else { return };
                 // SAFETY: there is room for as many as the loop has rounds.
                 unsafe { tail.push(element) };
             }
-            let Some(element) = elements.next() else { return };
-            tail.reserve(elements.size_hint().0.saturating_add(1));
-            // SAFETY: there is room for one since the line above.
-            unsafe { tail.push(element) };
+            next = elements.next();
         }
     }
 }

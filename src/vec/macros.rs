@@ -21,7 +21,7 @@ macro_rules! page_vec {
         $crate::vec::from_elem($element, $count)
     };
     ($($element:expr),+ $(,)?) => {
-        $crate::PageVec::from([$($element),+])
+        $crate::vec::from_array([$($element),+])
     };
 }
 
@@ -33,4 +33,13 @@ pub fn from_elem<T: Clone>(element: T, count: usize) -> PageVec<T> {
     let mut vec = PageVec::new();
     vec.resize(count, element);
     vec
+}
+
+/// The elements of an array. Other than `From`, it leaves no doubt of their type, so that they coerce to the one that is
+/// asked for.
+#[doc(hidden)]
+#[must_use]
+#[track_caller]
+pub fn from_array<T, const N: usize>(elements: [T; N]) -> PageVec<T> {
+    PageVec::from(elements)
 }

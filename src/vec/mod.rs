@@ -28,7 +28,7 @@ pub use drain::Drain;
 pub use extract::ExtractIf;
 pub use into_iter::IntoIter;
 #[doc(hidden)]
-pub use macros::from_elem;
+pub use macros::{from_array, from_elem};
 pub use splice::Splice;
 
 use crate::boxed::PageBox;
