@@ -34,6 +34,8 @@ pub enum Operation {
     Secret,
     /// Advice to the kernel, [`madvise(2)`](https://man7.org/linux/man-pages/man2/madvise.2.html).
     Advise,
+    /// Asking which pages are in memory, [`mincore(2)`](https://man7.org/linux/man-pages/man2/mincore.2.html).
+    Observe,
     /// Computing the size of an allocation.
     Allocate,
 }
@@ -53,6 +55,7 @@ impl Operation {
             Self::Seal => "mseal",
             Self::Secret => "memfd_secret",
             Self::Advise => "madvise",
+            Self::Observe => "mincore",
             Self::Allocate => "allocation",
         }
     }

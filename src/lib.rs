@@ -99,6 +99,7 @@ mod global;
 mod heap;
 mod lock;
 pub mod map;
+pub mod observe;
 mod page;
 mod pages;
 mod secret;

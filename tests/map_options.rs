@@ -293,7 +293,11 @@ fn guards_hold_in_a_child_of_fork() {
         let pages = MapOptions::new().guard_pages(1, 1).on_fork(on_fork).map(page_size()).unwrap();
         let behind = pages.as_ptr().wrapping_add(pages.len());
         // `assert_faults` reads in a child; here the child has one of its own.
-        let code = in_fork(|| i32::from(fault_of(|| _ = unsafe { behind.read_volatile() }) != Some(behind.addr())));
+        let code = in_fork(|| {
+            // SAFETY: the read faults.
+            let fault = fault_of(|| _ = unsafe { behind.read_volatile() });
+            i32::from(fault != Some(behind.addr()))
+        });
         assert_eq!(code, 0, "{on_fork:?}");
     }
 }

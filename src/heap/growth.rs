@@ -130,7 +130,7 @@ impl Growth {
         } else {
             let slot = slots.fresh;
             // A limit on untouched memory may have been set since the start.
-            if slot == slots.capacity || sys::data_is_limited() {
+            if slot == slots.capacity || sys::data_limit().is_some() {
                 return None;
             }
             self.states.commit(slot + 1).ok()?;

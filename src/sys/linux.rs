@@ -302,9 +302,23 @@ pub(crate) fn processors() -> usize {
     keep_errno(|| rustix::thread::sched_getaffinity(None)).map_or(1, |set| set.count().max(1) as usize)
 }
 
-/// Whether there is a soft limit on writable memory, touched or not (`RLIMIT_DATA`).
-pub(crate) fn data_is_limited() -> bool {
-    soft_limit(rustix::process::Resource::Data).is_some()
+/// The soft limit on writable memory, touched or not (`RLIMIT_DATA`), if one is set.
+pub(crate) fn data_limit() -> Option<usize> {
+    soft_limit(rustix::process::Resource::Data)
+}
+
+/// The soft limit on locked memory (`RLIMIT_MEMLOCK`), if one is set.
+pub(crate) fn lock_limit() -> Option<usize> {
+    soft_limit(rustix::process::Resource::Memlock)
+}
+
+/// The minor and major page faults of the calling thread so far.
+pub(crate) fn thread_faults() -> (u64, u64) {
+    // SAFETY: plain data of the C library, for which zeros are a value.
+    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    // SAFETY: the buffer is live. The call cannot fail with these arguments.
+    keep_errno(|| unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) });
+    (usage.ru_minflt as u64, usage.ru_majflt as u64)
 }
 
 /// Reads the start of a file; what could not be read is zero.

@@ -169,8 +169,18 @@ pub(crate) fn processors() -> usize {
 }
 
 /// There is none.
-pub(crate) fn data_is_limited() -> bool {
-    false
+pub(crate) fn data_limit() -> Option<usize> {
+    None
+}
+
+/// No limit.
+pub(crate) fn lock_limit() -> Option<usize> {
+    None
+}
+
+/// None are counted.
+pub(crate) fn thread_faults() -> (u64, u64) {
+    (0, 0)
 }
 
 /// It does not.

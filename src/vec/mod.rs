@@ -68,8 +68,10 @@ use raw::{Growth, Storage};
 /// * `TryReserveError`, which only the standard library can make: the `try_` methods return this crate's
 ///   [`Error`](crate::Error), which says more.
 /// * What is implemented for `Vec` as the owned form of a slice: `ToOwned`, `Cow`'s owned side, `[T]::concat`.
+/// * `io::Write` for a `Cursor` over the vector, which only the crate of one of the two may implement.
 /// * What only the compiler or the standard library can do: the optimisations of iterators that are known to tell their true
-///   length, collecting in place, dropping elements that the drop checker need not look at.
+///   length, collecting in place, dropping elements that the drop checker need not look at. An iterator that says of itself that
+///   it has no end is refused when it has given its first element, though `Vec` would take one that does not tell the truth.
 ///
 /// ```
 /// use mapalloc::{PageVec, page_size};

@@ -94,6 +94,11 @@ impl<P: Copy> Item<P> {
         ledger.live.borrow_mut().insert(serial);
         Self { value, pad, serial, ledger: Rc::clone(ledger) }
     }
+
+    /// Whether it is initialised and not dropped yet, as far as its own words can be trusted.
+    pub(crate) fn is_live(&self) -> bool {
+        self.ledger.live.borrow().contains(&self.serial)
+    }
 }
 
 impl<P: Copy> Clone for Item<P> {
