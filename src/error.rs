@@ -34,6 +34,8 @@ pub enum Operation {
     Secret,
     /// Advice to the kernel, [`madvise(2)`](https://man7.org/linux/man-pages/man2/madvise.2.html).
     Advise,
+    /// Making a file in memory, or changing its length.
+    File,
     /// Asking which pages are in memory, [`mincore(2)`](https://man7.org/linux/man-pages/man2/mincore.2.html).
     Observe,
     /// Computing the size of an allocation.
@@ -55,6 +57,7 @@ impl Operation {
             Self::Seal => "mseal",
             Self::Secret => "memfd_secret",
             Self::Advise => "madvise",
+            Self::File => "memory file",
             Self::Observe => "mincore",
             Self::Allocate => "allocation",
         }

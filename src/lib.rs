@@ -97,6 +97,8 @@ mod boxed;
 mod error;
 mod global;
 mod heap;
+#[cfg(not(miri))]
+pub mod ipc;
 mod lock;
 pub mod map;
 pub mod observe;

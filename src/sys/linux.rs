@@ -370,6 +370,19 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
     let _ = call(|| wake(word, Flags::PRIVATE, 1));
 }
 
+/// As [`futex_wait_for`], on a word that processes share.
+pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, milliseconds: u32) {
+    use rustix::thread::futex::{Flags, Timespec, wait};
+    let span = Timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: i64::from(milliseconds % 1000) * 1_000_000 };
+    let _ = call(|| wait(word, Flags::empty(), expected, Some(&span)));
+}
+
+/// Wakes all sleepers on a word that processes share.
+pub(crate) fn futex_wake_shared(word: &AtomicU32) {
+    use rustix::thread::futex::{Flags, wake};
+    let _ = call(|| wake(word, Flags::empty(), i32::MAX as u32));
+}
+
 /// Writes a message to standard error, as far as it takes it.
 pub(crate) fn write_stderr(message: &[u8]) {
     // SAFETY: the descriptor is only written to; if the program has closed it, the call fails.
