@@ -81,12 +81,19 @@ impl Mapping {
         let inner = round_up(range.start, unit)..range.end & !(unit - 1);
         if inner.start < inner.end {
             self.drop_pages(inner.clone())?;
-            self[range.start..inner.start].fill(0);
-            self[inner.end..range.end].fill(0);
+            self.zero(range.start..inner.start);
+            self.zero(inner.end..range.end);
         } else {
-            self[range].fill(0);
+            self.zero(range);
         }
         Ok(())
+    }
+
+    /// Clears committed bytes and makes no reference to others: pointers to the elements of a reserved vector outlive this.
+    fn zero(&mut self, range: Range<usize>) {
+        debug_assert!(range.start <= range.end && range.end <= self.len());
+        // SAFETY: within the committed bytes (M2), to which `&mut self` excludes references.
+        unsafe { self.0.base.add(range.start).write_bytes(0, range.len()) };
     }
 
     fn drop_pages(&mut self, range: Range<usize>) -> Result<()> {

@@ -146,3 +146,25 @@ fn iterators_run_from_both_ends() {
     assert_eq!(vec.drain(..).rev().collect::<Vec<_>>(), [9, 8, 1, 0]);
     assert!(vec.is_empty());
 }
+
+/// Under Miri this says that the vector makes no other reference to the element meanwhile, which would end this one.
+#[test]
+fn a_borrow_of_an_element_outlives_what_happens_behind_it() {
+    let mut vec = PageVec::with_reserved(8 * page_size());
+    vec.push(7_u8);
+    let first = vec.as_mut_ptr();
+    // SAFETY: an element of a reserved vector, which nobody reaches by way of the vector while the reference is used.
+    let first = unsafe { &mut *first };
+    vec.resize(3 * page_size(), 1);
+    *first += 1;
+    vec.truncate(1);
+    vec.decommit().unwrap();
+    *first += 1;
+    // SAFETY: a byte may be zero.
+    unsafe { vec.resize_zeroed_unchecked(5 * page_size()) };
+    *first += 1;
+    vec.truncate(1);
+    vec.shrink_to_fit();
+    *first += 1;
+    assert_eq!(vec, [11]);
+}
