@@ -31,6 +31,9 @@ struct Cli {
     inputs: u32,
 }
 
+/// The input whose result is shown.
+const SAMPLE: (i64, i64) = (3, 5);
+
 /// Numbers with something peculiar in 64 bits, which all are tried with all.
 const PECULIAR: [i64; 8] = [0, 1, -1, 2, i64::MAX, i64::MIN, i64::MIN + 1, 1 << 32];
 
@@ -52,6 +55,8 @@ fn show(expression: &Expression, inputs: usize) -> Result<(), String> {
     let function = Draft::compile(expression).finish().map_err(refused)?;
     println!("{} steps are {} bytes of code:", expression.steps().len(), function.bytes().len());
     print_code(function.bytes());
+    let (x, y) = SAMPLE;
+    println!("x = {x}, y = {y}: {}", function.call(x, y));
     compare(&function, expression, &inputs)?;
 
     let address = function.bytes().as_ptr();
