@@ -101,9 +101,9 @@ fn run<const N: usize>(cli: &Cli) -> io::Result<()> {
         "{}: {pages} pages of {} KiB, {}; the pool: {frames} frames, {}, of which resident: {}",
         path.display(),
         N >> 10,
-        mib(pages as usize * N),
-        mib(frames * N),
-        mib(pool.resident_bytes()?),
+        kib(pages as usize * N),
+        kib(frames * N),
+        kib(pool.resident_bytes()?),
     );
 
     let before = (0..pages).map(|page| verify(&*pool.shared(page)?, page)).sum::<io::Result<u64>>()?;
@@ -113,7 +113,7 @@ fn run<const N: usize>(cli: &Cli) -> io::Result<()> {
     let resident = pool.resident_bytes()?;
     pool.resize(cli.smaller())?;
     let left = pool.resident_bytes()?;
-    println!("shrunk to {} frames: resident were {}, are {}", cli.smaller(), mib(resident), mib(left));
+    println!("shrunk to {} frames: resident were {}, are {}", cli.smaller(), kib(resident), kib(left));
     if left > (cli.smaller() * N).next_multiple_of(mapalloc::page_size()) {
         return Err(io::Error::other("the memory of frames that are gone is still there"));
     }
@@ -159,7 +159,7 @@ fn work<const N: usize>(pool: &Pool<N>, cli: &Cli, seed: u64) -> io::Result<u64>
         100.0 * hits as f64 / (hits + misses).max(1) as f64,
         after.evictions - before.evictions,
         after.write_backs - before.write_backs,
-        mib(pool.resident_bytes()?),
+        kib(pool.resident_bytes()?),
     );
     Ok(made)
 }
@@ -215,6 +215,6 @@ impl Drop for Temporary {
     }
 }
 
-fn mib(bytes: usize) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+fn kib(bytes: usize) -> String {
+    format!("{} KiB", bytes >> 10)
 }

@@ -105,8 +105,8 @@ fn run(cli: &Cli, scratch: &Scratch) -> io::Result<ExitCode> {
             let read = || read_by_ring(&direct, &mut ring, blocks);
             report.read(&format!("read, O_DIRECT, io_uring, {buffers}"), read)?;
         }
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
-            println!("this kernel has no io_uring, or forbids it: {error}");
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::ENOMEM)) => {
+            println!("no io_uring: the kernel has none or forbids it, or RLIMIT_MEMLOCK is too low for it: {error}");
         }
         Err(error) => return Err(error),
     }
