@@ -40,7 +40,7 @@ const OPTIONS: MapOptions = MapOptions::new().dump(false).name(c"buffer pool").b
 /// Pages of `N` bytes of a file, in frames.
 pub(crate) struct Pool<const N: usize> {
     file: PageFile<N>,
-    base: NonNull<[u8; N]>,
+    base: Base<N>,
     slots: Box<[Slot]>,
     state: Mutex<State<N>>,
     hits: AtomicU64,
@@ -49,10 +49,13 @@ pub(crate) struct Pool<const N: usize> {
     write_backs: AtomicU64,
 }
 
-// SAFETY: `base` points to memory that the pool owns (P1), and threads touch it by the rules of P2.
-unsafe impl<const N: usize> Send for Pool<N> {}
+/// Where the frames begin.
+struct Base<const N: usize>(NonNull<[u8; N]>);
+
+// SAFETY: an address; the pool owns what is there (P1), and any thread touches it by the rules of P2.
+unsafe impl<const N: usize> Send for Base<N> {}
 // SAFETY: as above.
-unsafe impl<const N: usize> Sync for Pool<N> {}
+unsafe impl<const N: usize> Sync for Base<N> {}
 
 /// What is under the mutex.
 struct State<const N: usize> {
@@ -93,7 +96,7 @@ impl<const N: usize> Pool<N> {
     /// A pool of `frames` frames, which can be resized to `most`.
     pub(crate) fn new(file: PageFile<N>, frames: usize, most: usize) -> mapalloc::Result<Self> {
         let mut memory = PageVec::try_with_reserved(most, OPTIONS)?;
-        let base = NonNull::new(memory.as_mut_ptr()).expect("memory is never at address zero");
+        let base = Base(NonNull::new(memory.as_mut_ptr()).expect("memory is never at address zero"));
         let slot = || Slot {
             latch: RwLock::new(()),
             pins: AtomicU32::new(0),
@@ -162,12 +165,12 @@ impl<const N: usize> Pool<N> {
     /// Frames that go are written back, and waited for while they are pinned; then their memory goes back to the system.
     /// Their addresses stay.
     pub(crate) fn resize(&self, frames: usize) -> io::Result<()> {
-        assert!(0 < frames && frames <= self.slots.len(), "between one frame and what is reserved");
         self.grow(frames)?;
         self.shrink(frames)
     }
 
     fn grow(&self, frames: usize) -> mapalloc::Result<()> {
+        assert!((1..=self.slots.len()).contains(&frames), "{frames} frames are not between one and what is reserved");
         let mut state = self.lock();
         if frames > state.frames.len() {
             // SAFETY: bytes may be zero. By P1 the elements that there are stay untouched.
@@ -217,7 +220,7 @@ impl<const N: usize> Pool<N> {
         let mut resident = vec![0_u8; bytes / page_size()];
         // SAFETY: the call asks about addresses that are reserved (P1) and reads nothing there; there is an answer of a byte
         // for each page.
-        if unsafe { libc::mincore(self.base.as_ptr().cast(), bytes, resident.as_mut_ptr()) } != 0 {
+        if unsafe { libc::mincore(self.base.0.as_ptr().cast(), bytes, resident.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(resident.iter().filter(|&&page| page & 1 != 0).count() * page_size())
@@ -327,7 +330,7 @@ struct Pin<'p, const N: usize> {
 impl<const N: usize> Pin<'_, N> {
     fn bytes(&self) -> NonNull<[u8; N]> {
         // SAFETY: the frame is an element (P1), since one with a pin does not go.
-        unsafe { self.pool.base.add(self.frame) }
+        unsafe { self.pool.base.0.add(self.frame) }
     }
 }
 
