@@ -316,8 +316,10 @@ impl Producer {
     /// # Errors
     /// [`Corrupt`](RingError::Corrupt).
     pub fn room(&mut self) -> Result<usize, RingError> {
-        self.head = self.ends.header().consumer.position.load(Acquire);
-        Ok(self.ends.mirror.capacity() - within(self.head, self.tail, self.ends.mirror.capacity())?)
+        let (capacity, head) = (self.ends.mirror.capacity(), self.ends.header().consumer.position.load(Acquire));
+        let room = capacity - within(head, self.tail, capacity)?;
+        self.head = head;
+        Ok(room)
     }
 
     /// Writes as many bytes as there is room for, none perhaps, and does not wait.
@@ -388,8 +390,10 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`](RingError::Corrupt).
     pub fn available(&mut self) -> Result<usize, RingError> {
-        self.tail = self.ends.header().producer.position.load(Acquire);
-        within(self.head, self.tail, self.ends.mirror.capacity())
+        let tail = self.ends.header().producer.position.load(Acquire);
+        let available = within(self.head, tail, self.ends.mirror.capacity())?;
+        self.tail = tail;
+        Ok(available)
     }
 
     /// Reads as many bytes as there are, none perhaps, and does not wait.

@@ -60,6 +60,7 @@ pub(crate) struct FileStatus {
 }
 
 /// Asks about a file.
+#[allow(clippy::unnecessary_cast, reason = "the types of some figures are the architecture's")]
 pub(crate) fn file_status(file: BorrowedFd<'_>) -> Result<FileStatus, Errno> {
     let status = call(|| rustix::fs::fstat(file))?;
     Ok(FileStatus {
