@@ -38,6 +38,11 @@
 //! [`map::Mapping`] is an owned range of pages with reserve and commit, growth in place and by moving, and advice to the
 //! kernel; [`map::MapOptions`] says how it is made.
 //!
+//! # For collections that take an allocator
+//!
+//! [`PageAlloc`] is an `Allocator` too, as is `MapAlloc`, which gives every block a mapping of its own: see the
+//! [cargo features](#cargo-features).
+//!
 //! # When not to use it
 //! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
 //!   65,530 in a process. Use ordinary collections on `PageAlloc` for those.
@@ -63,7 +68,14 @@
 //! # Cargo features
 //! * `zerocopy`, `bytemuck`: safe `zeroed` constructors of the containers for every type that the named crate proves to
 //!   be valid when all its bytes are zero.
+//! * `allocator-api2-02`, `allocator-api2-04`: `Allocator` for [`PageAlloc`] and `MapAlloc`, by the trait of `allocator-api2`
+//!   0.2 (that of `hashbrown`) and 0.4.
+//! * `nightly`: the same by the trait of the standard library, which needs a nightly compiler.
 
+#![cfg_attr(feature = "nightly", feature(allocator_api))]
+
+#[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
+mod allocator;
 mod boxed;
 mod error;
 mod global;
@@ -80,6 +92,8 @@ pub mod vec;
 #[cfg(any(feature = "zerocopy", feature = "bytemuck"))]
 mod zeroed;
 
+#[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
+pub use allocator::MapAlloc;
 pub use boxed::PageBox;
 pub use error::{Error, Operation, Result};
 pub use global::PageAlloc;
