@@ -66,26 +66,41 @@
 //! ```
 //!
 //! # Cargo features
+//! * `std`, on unless `default-features = false` takes it away: [`PageAlloc`], and the standard library's traits of input
+//!   and output, with the conversion of an [`Error`] to [`std::io::Error`]. Without it the crate is `no_std`, and needs
+//!   `alloc` and the C library.
 //! * `zerocopy`, `bytemuck`: safe `zeroed` constructors of the containers for every type that the named crate proves to
 //!   be valid when all its bytes are zero.
 //! * `allocator-api2-02`, `allocator-api2-04`: `Allocator` for [`PageAlloc`] and `MapAlloc`, by the trait of `allocator-api2`
 //!   0.2 (that of `hashbrown`) and 0.4.
 //! * `nightly`: the same by the trait of the standard library, which needs a nightly compiler.
 
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+// Parts of the lower rooms are there for the engine alone.
+#![cfg_attr(not(feature = "std"), allow(dead_code, unused_imports))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
+
+// Without `std`, what the crate uses of it is what `alloc` has under the same names.
+#[cfg(not(any(feature = "std", test)))]
+extern crate alloc as std;
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
 mod allocator;
 mod boxed;
 mod error;
+#[cfg(feature = "std")]
 mod global;
+#[cfg(feature = "std")]
 mod heap;
+#[cfg(feature = "std")]
+mod io;
 mod lock;
 pub mod map;
 mod page;
 mod pages;
 mod secret;
 mod shared;
+#[cfg(feature = "std")]
 mod stats;
 mod sys;
 pub mod vec;
@@ -96,11 +111,14 @@ mod zeroed;
 pub use allocator::MapAlloc;
 pub use boxed::PageBox;
 pub use error::{Error, Operation, Result};
+#[cfg(feature = "std")]
 pub use global::PageAlloc;
+#[cfg(feature = "std")]
 pub use heap::HugePages;
 pub use page::page_size;
 pub use secret::{Secrecy, Secret, SecretMut, SecretRef, SecretValue, SecretVec};
 pub use shared::Shared;
+#[cfg(feature = "std")]
 pub use stats::{RouteStats, Stats};
 pub use vec::PageVec;
 

@@ -4,16 +4,19 @@
 //! Invariant: a block is one of the `GlobalAlloc`'s with exactly the size of its layout, by which it is found again. So no
 //! more than was asked for is given out, and a block whose alignment changes is a new one.
 
-use super::{Blocks, empty};
+use super::{Blocks, adapt};
 use crate::global::PageAlloc;
+use crate::pages::dangling;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+
+adapt!([F: GlobalAlloc + Copy] PageAlloc<F>);
 
 impl<F: GlobalAlloc> Blocks for PageAlloc<F> {
     #[inline]
     fn allocate(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         if layout.size() == 0 {
-            return Some(empty(layout));
+            return Some(NonNull::slice_from_raw_parts(dangling(layout), 0));
         }
         // SAFETY: the layout has a size.
         let block = unsafe { if zeroed { self.alloc_zeroed(layout) } else { self.alloc(layout) } };

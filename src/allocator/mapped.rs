@@ -4,7 +4,7 @@
 //! with the same extent names it (B4); so does one with another alignment that the base happens to have, because a mapping
 //! without options is no more than its address and its extent.
 
-use super::Blocks;
+use super::{Blocks, adapt};
 use crate::pages::{self, extent};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -51,6 +51,8 @@ impl MapAlloc {
         Self
     }
 }
+
+adapt!([] MapAlloc);
 
 /// The whole of a block.
 fn whole(base: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {

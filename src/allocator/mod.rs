@@ -7,15 +7,14 @@
 //! goes on using its blocks. A fallback heap that lies within its own value would not survive that. One that is `Copy` has
 //! no memory of its own, so `PageAlloc` is a handle if its fallback is.
 
+#[cfg(feature = "std")]
 mod engine;
 mod mapped;
 
 pub use mapped::MapAlloc;
 
 use crate::error::Error;
-use crate::global::PageAlloc;
-use crate::pages::dangling;
-use core::alloc::{GlobalAlloc, Layout};
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// Memory by layout: what all the traits ask for.
@@ -62,13 +61,13 @@ trait Blocks {
     }
 }
 
-/// The block without a size.
-fn empty(layout: Layout) -> NonNull<[u8]> {
-    NonNull::slice_from_raw_parts(dangling(layout), 0)
-}
-
-/// The trait of one origin for one handle.
+/// The trait of every origin for one handle.
 macro_rules! adapt {
+    ([$($generics:tt)*] $handle:ty) => {
+        adapt!("allocator-api2-02", allocator_api2_02::alloc, [$($generics)*] $handle);
+        adapt!("allocator-api2-04", allocator_api2_04::alloc, [$($generics)*] $handle);
+        adapt!("nightly", core::alloc, [$($generics)*] $handle);
+    };
     ($feature:literal, $($origin:ident)::+, [$($generics:tt)*] $handle:ty) => {
         // SAFETY: a block is memory of its layout that nobody else has until it is given back (`Blocks`), whoever owns the
         // handle: blocks belong to the process, and a handle is a `Copy` value that says only how they are made.
@@ -126,22 +125,23 @@ macro_rules! adapt {
     };
 }
 
-/// All that one origin gets.
-macro_rules! origin {
-    ($feature:literal, $($origin:ident)::+) => {
-        adapt!($feature, $($origin)::+, [] MapAlloc);
-        adapt!($feature, $($origin)::+, [F: GlobalAlloc + Copy] PageAlloc<F>);
+use adapt;
 
+/// The error of one origin.
+macro_rules! forget {
+    ($($feature:literal: $error:ty;)*) => {$(
         #[cfg(feature = $feature)]
-        impl From<Error> for $($origin)::+::AllocError {
+        impl From<Error> for $error {
             /// Forgets what went wrong.
             fn from(_: Error) -> Self {
                 Self
             }
         }
-    };
+    )*};
 }
 
-origin!("allocator-api2-02", allocator_api2_02::alloc);
-origin!("allocator-api2-04", allocator_api2_04::alloc);
-origin!("nightly", core::alloc);
+forget! {
+    "allocator-api2-02": allocator_api2_02::alloc::AllocError;
+    "allocator-api2-04": allocator_api2_04::alloc::AllocError;
+    "nightly": core::alloc::AllocError;
+}
