@@ -92,6 +92,7 @@ mod error;
 mod global;
 #[cfg(feature = "std")]
 mod heap;
+mod interop;
 #[cfg(feature = "std")]
 mod io;
 mod lock;
