@@ -55,9 +55,11 @@
 //! Arrows point down only; a room uses only rooms below it.
 //!
 //! ```text
-//! global            boxed   vec            PageAlloc; PageBox, PageVec
-//!    |                 \     /
-//!  heap                 pages              the engine; blocks of whole pages by layout
+//!    allocator        interop   io         Allocators; traits of other crates, and of std::io
+//!    |       \            \     /
+//! global      |        boxed   vec         PageAlloc; PageBox, PageVec
+//!    |         \          \   /
+//!  heap          ------- pages             the engine; blocks of whole pages by layout
 //!    |                    |
 //!    +------- map --------+                owned mappings: all that maps, moves and unmaps
 //!              |
@@ -74,11 +76,18 @@
 //! * `allocator-api2-02`, `allocator-api2-04`: `Allocator` for [`PageAlloc`] and `MapAlloc`, by the trait of `allocator-api2`
 //!   0.2 (that of `hashbrown`) and 0.4.
 //! * `nightly`: the same by the trait of the standard library, which needs a nightly compiler.
+//! * `serde`: `Serialize` and `Deserialize` for [`PageVec`], and for [`PageBox`] of values, slices and strings.
+//! * `bytes`: a `PageVec<u8>`, a `PageBox<[u8]>` or a `Shared<u8>` becomes `Bytes`, without a copy.
+//! * `stable_deref_trait`: `StableDeref` for [`PageBox`], [`PageVec`] and [`Shared`].
+//! * `zeroize`: `Zeroize` for [`PageBox`] and [`PageVec`].
+//! * `arbitrary`: `Arbitrary` for [`PageBox`] and [`PageVec`].
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 // Parts of the lower rooms are there for the engine alone.
 #![cfg_attr(not(feature = "std"), allow(dead_code, unused_imports))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
+// Documentation on docs.rs says which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Without `std`, what the crate uses of it is what `alloc` has under the same names.
 #[cfg(not(any(feature = "std", test)))]
