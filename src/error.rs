@@ -129,14 +129,6 @@ impl Error {
             _ => None,
         }
     }
-
-    /// The standard library's word for this kind of error.
-    pub fn kind(&self) -> std::io::ErrorKind {
-        match self.cause {
-            Cause::Os(errno) => std::io::Error::from_raw_os_error(errno).kind(),
-            _ => std::io::ErrorKind::InvalidInput,
-        }
-    }
 }
 
 impl fmt::Display for Error {
@@ -165,16 +157,6 @@ impl fmt::Debug for Error {
 
 impl core::error::Error for Error {}
 
-impl From<Error> for std::io::Error {
-    /// Keeps the `errno` where there is one; otherwise the error becomes the payload of an `InvalidInput` error.
-    fn from(error: Error) -> Self {
-        match error.cause {
-            Cause::Os(errno) => Self::from_raw_os_error(errno),
-            _ => Self::new(error.kind(), error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,15 +166,12 @@ mod tests {
         let error = Error::os(Operation::Map, 8192, libc::ENOMEM);
         assert_eq!(error.to_string(), "mmap of 8192 bytes: Cannot allocate memory (os error 12)");
         assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
-        assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
-        assert_eq!(std::io::Error::from(error).raw_os_error(), Some(libc::ENOMEM));
     }
 
     #[test]
     fn refusals_before_the_kernel_have_no_errno() {
         let error = Error::out_of_range(Operation::Advise, 4096);
         assert_eq!(error.raw_os_error(), None);
-        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "madvise of 4096 bytes: the range is outside the mapping");
     }
 

@@ -52,6 +52,11 @@ use std::alloc::System;
 ///
 /// The engine behind it is one per process: several `PageAlloc` values share it. A block must be freed by a value with the
 /// same small limit and fallback as the one that allocated it.
+///
+/// # For one collection
+/// It is also an `Allocator`, for collections that take one, where the fallback is `Copy`: by `allocator-api2` with the
+/// cargo features `allocator-api2-02` and `allocator-api2-04`, by nightly Rust with `nightly`. All copies of one value are
+/// the same allocator: each takes back what another gave.
 #[derive(Clone, Copy, Debug)]
 pub struct PageAlloc<F = System> {
     fallback: F,

@@ -65,6 +65,11 @@
 //! # Ok::<(), mapalloc::Error>(())
 //! ```
 //!
+//! # For collections that take an allocator
+//!
+//! [`PageAlloc`] is an `Allocator` too, as is `MapAlloc`, which gives every block a mapping of its own: see the
+//! [cargo features](#cargo-features).
+//!
 //! # When not to use it
 //! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
 //!   65,530 in a process. Use ordinary collections on `PageAlloc` for those.
@@ -77,48 +82,84 @@
 //! Arrows point down only; a room uses only rooms below it.
 //!
 //! ```text
-//! global      shared   secret               PageAlloc; frozen vectors; secrets
-//!    |          |         |
-//!    |        boxed  vec  |                 PageBox, PageVec
-//!    |           \   /    |
-//!  heap          pages    |                 the engine; blocks of whole pages by layout
-//!    |             |      |
-//!    +----------- map ----+                 owned mappings: all that maps, moves, protects and unmaps
-//!                  |
-//!                 sys                       the only system calls
-//!      lock, page, error, stats             a lock, arithmetic and plain values
+//! allocator  interop  io              Allocator handles; traits of other crates, and of std::io
+//! global                              PageAlloc
+//!   |   shared  secret  ipc  observe  frozen vectors, secrets, memory between processes, what the kernel did
+//!   |   boxed  vec       |      |     PageBox, PageVec
+//! heap  pages            |      |     the engine; blocks of whole pages by layout
+//!   |     |              |      |
+//!   +--- map             |      |     owned mappings: all that maps, moves, protects and unmaps private pages
+//!         |              |      |
+//!        sys ------------+------+     the only system calls
+//! lock  page  error  stats            a lock, arithmetic and plain values
 //! ```
 //!
 //! # Cargo features
+//! * `std`, on unless `default-features = false` takes it away: [`PageAlloc`], and the standard library's traits of input
+//!   and output, with the conversion of an [`Error`] to [`std::io::Error`]. Without it the crate is `no_std`, and needs
+//!   `alloc` and the C library.
 //! * `zerocopy`, `bytemuck`: safe `zeroed` constructors of the containers for every type that the named crate proves to
 //!   be valid when all its bytes are zero.
+//! * `allocator-api2-02`, `allocator-api2-04`: `Allocator` for [`PageAlloc`] and `MapAlloc`, by the trait of `allocator-api2`
+//!   0.2 (that of `hashbrown`) and 0.4.
+//! * `nightly`: the same by the trait of the standard library, which needs a nightly compiler.
+//! * `serde`: `Serialize` and `Deserialize` for [`PageVec`], and for [`PageBox`] of values, slices and strings.
+//! * `bytes`: a `PageVec<u8>`, a `PageBox<[u8]>` or a `Shared<u8>` becomes `Bytes`, without a copy.
+//! * `stable_deref_trait`: `StableDeref` for [`PageBox`], [`PageVec`] and [`Shared`].
+//! * `zeroize`: `Zeroize` for [`PageBox`] and [`PageVec`].
+//! * `arbitrary`: `Arbitrary` for [`PageBox`] and [`PageVec`].
 
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+// Parts of the lower rooms are there for the engine alone.
+#![cfg_attr(not(feature = "std"), allow(dead_code, unused_imports))]
+#![cfg_attr(feature = "nightly", feature(allocator_api))]
+// Documentation on docs.rs says which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Without `std`, what the crate uses of it is what `alloc` has under the same names.
+#[cfg(not(any(feature = "std", test)))]
+extern crate alloc as std;
+
+#[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
+mod allocator;
 mod boxed;
 mod error;
+#[cfg(feature = "std")]
 mod global;
+#[cfg(feature = "std")]
 mod heap;
-#[cfg(not(miri))]
+mod interop;
+#[cfg(feature = "std")]
+mod io;
+#[cfg(all(feature = "std", not(miri)))]
 pub mod ipc;
 mod lock;
 pub mod map;
+#[cfg(feature = "std")]
 pub mod observe;
 mod page;
 mod pages;
 mod secret;
 mod shared;
+#[cfg(feature = "std")]
 mod stats;
 mod sys;
 pub mod vec;
 #[cfg(any(feature = "zerocopy", feature = "bytemuck"))]
 mod zeroed;
 
+#[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
+pub use allocator::MapAlloc;
 pub use boxed::PageBox;
 pub use error::{Error, Operation, Result};
+#[cfg(feature = "std")]
 pub use global::PageAlloc;
+#[cfg(feature = "std")]
 pub use heap::HugePages;
 pub use page::page_size;
 pub use secret::{Secrecy, Secret, SecretMut, SecretRef, SecretValue, SecretVec};
 pub use shared::Shared;
+#[cfg(feature = "std")]
 pub use stats::{RouteStats, Stats};
 pub use vec::PageVec;
 

@@ -1,5 +1,7 @@
 //! The traits and the sizes that the compiler works out, as they are for `Box`; a change of them fails to compile.
 
+#![cfg(feature = "std")]
+
 use super::PageBox;
 use core::any::Any;
 use core::cell::Cell;

@@ -4,6 +4,8 @@ use super::PageBox;
 use crate::vec::PageVec;
 use core::pin::Pin;
 use std::borrow::Cow;
+use std::string::String;
+use std::vec::Vec;
 
 impl<T> From<T> for PageBox<T> {
     #[track_caller]

@@ -2,14 +2,11 @@
 
 use super::PageBox;
 use core::error::Error;
-use core::fmt::Arguments;
 use core::future::Future;
 use core::hash::Hasher;
 use core::iter::FusedIterator;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 impl<H: ?Sized + Hasher> Hasher for PageBox<H> {
     fn finish(&self) -> u64 {
@@ -144,101 +141,5 @@ impl<F: ?Sized + Future + Unpin> Future for PageBox<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         Pin::new(&mut **self).poll(context)
-    }
-}
-
-impl<R: ?Sized + Read> Read for PageBox<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read(buffer)
-    }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (**self).read_vectored(buffers)
-    }
-
-    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        (**self).read_to_end(buffer)
-    }
-
-    fn read_to_string(&mut self, buffer: &mut String) -> io::Result<usize> {
-        (**self).read_to_string(buffer)
-    }
-
-    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact(buffer)
-    }
-}
-
-impl<W: ?Sized + Write> Write for PageBox<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write(bytes)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        (**self).write_vectored(parts)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (**self).flush()
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (**self).write_all(bytes)
-    }
-
-    fn write_fmt(&mut self, arguments: Arguments<'_>) -> io::Result<()> {
-        (**self).write_fmt(arguments)
-    }
-}
-
-impl<S: ?Sized + Seek> Seek for PageBox<S> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        (**self).seek(position)
-    }
-
-    fn rewind(&mut self) -> io::Result<()> {
-        (**self).rewind()
-    }
-
-    fn stream_position(&mut self) -> io::Result<u64> {
-        (**self).stream_position()
-    }
-
-    fn seek_relative(&mut self, offset: i64) -> io::Result<()> {
-        (**self).seek_relative(offset)
-    }
-}
-
-impl<B: ?Sized + BufRead> BufRead for PageBox<B> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        (**self).fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        (**self).consume(amount);
-    }
-
-    fn read_until(&mut self, byte: u8, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        (**self).read_until(byte, buffer)
-    }
-
-    fn skip_until(&mut self, byte: u8) -> io::Result<usize> {
-        (**self).skip_until(byte)
-    }
-
-    fn read_line(&mut self, buffer: &mut String) -> io::Result<usize> {
-        (**self).read_line(buffer)
-    }
-}
-
-impl<T: ?Sized + AsFd> AsFd for PageBox<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        (**self).as_fd()
-    }
-}
-
-impl<T: ?Sized + AsRawFd> AsRawFd for PageBox<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        (**self).as_raw_fd()
     }
 }

@@ -18,6 +18,7 @@ use crate::sys::{self, Protection};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
+use std::vec::Vec;
 
 /// The length of a vault for small secrets, where that is whole pages.
 const SHARED_BYTES: usize = 16 << 10;

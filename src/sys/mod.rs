@@ -8,7 +8,7 @@
 //!   done the first part of a range;
 //! * lengths and addresses are passed on as they are: the callers, all in `map` and `heap`, have checked them.
 
-#[cfg(not(miri))]
+#[cfg(all(feature = "std", not(miri)))]
 pub(crate) mod descriptors;
 mod posix;
 mod shadow;

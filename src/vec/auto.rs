@@ -1,5 +1,7 @@
 //! The traits and the sizes that the compiler works out, as they are for `Vec`; a change of them fails to compile.
 
+#![cfg(feature = "std")]
+
 use super::{Drain, IntoIter, PageVec};
 use core::cell::Cell;
 use core::marker::PhantomPinned;

@@ -7,11 +7,13 @@ use crate::boxed::PageBox;
 use core::mem::ManuallyDrop;
 use core::num::NonZero;
 use std::borrow::Cow;
+use std::boxed::Box;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ffi::CString;
 use std::rc::Rc;
-use std::string::FromUtf8Error;
+use std::string::{FromUtf8Error, String};
 use std::sync::Arc;
+use std::vec::Vec;
 
 impl<T, const N: usize> From<[T; N]> for PageVec<T> {
     #[track_caller]

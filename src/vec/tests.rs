@@ -1,7 +1,6 @@
 use super::*;
 use crate::page::page_size;
 use std::collections::HashSet;
-use std::io::Write;
 use std::string::{String, ToString};
 
 static EMPTY: PageVec<u64> = PageVec::new();
@@ -93,7 +92,7 @@ fn impossible_capacities_are_errors_for_the_asking() {
 fn a_refusal_of_the_kernel_is_its_errno() {
     let mut vec = PageVec::from([1_u8]);
     assert_eq!(vec.try_reserve(1 << 60).unwrap_err().raw_os_error(), Some(libc::ENOMEM));
-    assert_eq!(vec.write(&[2]).unwrap(), 1);
+    vec.try_push(2).unwrap();
     assert_eq!(vec, [1, 2]);
 }
 
@@ -115,16 +114,6 @@ fn conversions_keep_the_elements() {
     let longer = PageVec::from([1, 2, 3, 0]);
     assert!(vec < longer && longer.cmp(&vec).is_gt());
     assert!(HashSet::from([vec]).contains(&[1, 2, 3][..]));
-}
-
-#[test]
-fn writing_appends() {
-    let mut out = PageVec::new();
-    write!(out, "{}-{}", 1, 2).unwrap();
-    let parts = [std::io::IoSlice::new(b"ab"), std::io::IoSlice::new(b""), std::io::IoSlice::new(b"c")];
-    assert_eq!(out.write_vectored(&parts).unwrap(), 3);
-    out.flush().unwrap();
-    assert_eq!(out, b"1-2abc");
 }
 
 #[test]

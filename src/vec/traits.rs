@@ -1,4 +1,4 @@
-//! The standard library's traits for `PageVec`: views, comparisons, formatting, writing.
+//! The standard library's traits for `PageVec`: views, comparisons, formatting.
 
 use super::PageVec;
 use crate::boxed::PageBox;
@@ -10,7 +10,7 @@ use core::ops::{Deref, DerefMut, Index, IndexMut};
 use core::slice::SliceIndex;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::io;
+use std::vec::Vec;
 
 impl<T> Deref for PageVec<T> {
     type Target = [T];
@@ -155,34 +155,5 @@ impl<T: Ord> Ord for PageVec<T> {
 impl<T: Hash> Hash for PageVec<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_slice().hash(state);
-    }
-}
-
-/// Writing appends to the vector.
-///
-/// Where the kernel has no memory for the bytes, the error says so and nothing is written.
-impl io::Write for PageVec<u8> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.try_reserve(bytes.len())?;
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let total = parts.iter().fold(0, |total: usize, part| total.saturating_add(part.len()));
-        self.try_reserve(total)?;
-        for part in parts {
-            self.extend_from_slice(part);
-        }
-        Ok(total)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
