@@ -2,11 +2,15 @@
 
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
 
+use mapalloc::map::MapOptions;
 use mapalloc::{Error, MapAlloc, PageAlloc, page_size};
 use proptest::prelude::*;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::LazyLock;
+
+/// Blocks that no write gets out of unseen.
+const GUARDED: MapAlloc = MapAlloc::with_options(MapOptions::new().guard_pages(1, 1).dump(false));
 
 const SLABS: PageAlloc = PageAlloc::new().with_small_limit(0);
 
@@ -190,6 +194,7 @@ macro_rules! on_trait {
                 #[test]
                 fn any_sequence_on_mappings(ops in prop::collection::vec(op(), 1..40)) {
                     run(MapAlloc::new(), &ops);
+                    run(GUARDED, &ops);
                 }
 
                 #[test]
@@ -222,6 +227,7 @@ macro_rules! on_trait {
             #[test]
             fn what_cannot_be_is_an_error_and_changes_nothing() {
                 refuses(MapAlloc::new());
+                refuses(GUARDED);
                 refuses(PageAlloc::new());
                 refuses(SLABS);
             }
@@ -238,6 +244,7 @@ macro_rules! on_trait {
                     }
                 }
                 empty(MapAlloc::new());
+                empty(GUARDED);
                 empty(PageAlloc::new());
                 empty(SLABS);
             }
@@ -258,6 +265,7 @@ macro_rules! on_trait {
                     assert_eq!(*nothing, ());
                 }
                 vectors(MapAlloc::new());
+                vectors(GUARDED);
                 vectors(PageAlloc::new());
                 vectors(SLABS);
                 vectors(&SLABS);
@@ -302,6 +310,7 @@ mod hash_maps {
     #[test]
     fn on_both_handles() {
         count(MapAlloc::new());
+        count(GUARDED);
         count(PageAlloc::new());
         count(SLABS);
     }
