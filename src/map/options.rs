@@ -226,8 +226,9 @@ impl MapOptions {
         self.make(reserved, false)
     }
 
+    /// For the alignment of a type. One that makes no sense stays, and is refused.
     pub(crate) const fn align_at_least(mut self, align: usize) -> Self {
-        if self.align < align {
+        if self.align.is_power_of_two() && self.align < align {
             self.align = align;
         }
         self
