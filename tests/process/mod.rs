@@ -87,3 +87,35 @@ pub(crate) fn wall(address: usize) -> bool {
     let got = unsafe { libc::mmap(address as *mut _, mapalloc::page_size(), libc::PROT_NONE, flags, -1, 0) };
     got.addr() == address
 }
+
+/// What [`refuse`] is to refuse: a system call, and the argument, with its value, that makes the difference.
+pub(crate) struct Call {
+    pub(crate) number: libc::c_long,
+    pub(crate) argument: Option<(u32, u32)>,
+}
+
+/// Has the kernel refuse a call from here on, in this process and its children. Whether it could be told to.
+pub(crate) fn refuse(call: &Call, errno: i32) -> bool {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const ANSWER: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    // The number is the first word of `seccomp_data`, and the arguments are 64 bits each from byte 16 on.
+    let (argument, value) = call.argument.unwrap_or((0, 0));
+    let argument = if call.argument.is_some() { 16 + 8 * argument } else { 0 };
+    let value = if call.argument.is_some() { value } else { call.number as u32 };
+    let mut filter = [
+        step(LOAD, 0, 0, 0),
+        step(IS, 0, 3, call.number as u32),
+        step(LOAD, 0, 0, argument),
+        step(IS, 0, 1, value),
+        step(ANSWER, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(ANSWER, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: plain system calls; the program is live.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    }
+}
