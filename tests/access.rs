@@ -1,213 +1,410 @@
-//! Access to pages by type: what faults, where, and what comes back.
+//! Access to pages by the types: what a state forbids faults at the address, and every change keeps the contents.
 
 #[path = "global/child.rs"]
 mod child;
 mod fork;
+mod process;
 
 use child::in_child;
-use fork::fault_of;
-use mapalloc::map::{MapOptions, Mapping, Pages, Protect, Protected, ReadOnly};
+use fork::{alone_in_fork, fault_of};
+use mapalloc::map::{Access, Features, Lock, MapOptions, Mapping, Pages, Protect, Protected};
 use mapalloc::{Operation, PageBox, PageVec, page_size};
+use process::{Call, flags, is_mapped, mappings, refuse};
+use procfs::process::VmFlags;
 use std::hint::black_box;
 
-/// Where a child faults that reads this byte, and that writes to it.
-fn faults_at(at: *const u8) -> (bool, bool) {
-    // SAFETY: a child may read and write what is there, or faults.
-    let reads = fault_of(|| _ = black_box(unsafe { at.read_volatile() }));
-    // SAFETY: as above.
-    let writes = fault_of(|| unsafe { at.cast_mut().write_volatile(1) });
-    for address in [reads, writes].into_iter().flatten() {
-        assert_eq!(address, at.addr(), "the fault is exactly there");
+/// Where a read and a write of a byte fault, in children.
+fn faults(at: *const u8) -> (Option<usize>, Option<usize>) {
+    // SAFETY: the accesses fault, or are to pages of the test's that are open, in a child of its own.
+    unsafe {
+        (
+            fault_of(|| _ = black_box(at.read_volatile())),
+            fault_of(|| at.cast_mut().write_volatile(black_box(at.read_volatile()))),
+        )
     }
-    (reads.is_some(), writes.is_some())
 }
 
-/// The first and the last byte of the pages.
-fn ends<C: Pages>(container: &C) -> [*const u8; 2] {
-    let (start, len) = container.range();
-    [start.as_ptr(), start.as_ptr().wrapping_add(len - 1)]
+/// Where a write alone faults, in a child.
+fn write_fault(at: *const u8) -> Option<usize> {
+    // SAFETY: as in `faults`.
+    fault_of(|| unsafe { at.cast_mut().write_volatile(1) })
 }
 
-fn states_of<C: Pages>(container: C, name: &str)
-where
-    C::Target: PartialEq + ToOwned,
-    <C::Target as ToOwned>::Owned: std::borrow::Borrow<C::Target>,
-{
-    use std::borrow::Borrow;
-    let contents = (*container).to_owned();
-    let ends = ends(&container);
-    let assert_access = |reads: bool, writes: bool| {
-        for at in ends {
-            assert_eq!(faults_at(at), (!reads, !writes), "{name}");
+/// Whether the first and the last byte of pages can be read and written.
+#[track_caller]
+fn assert_access(start: *const u8, len: usize, readable: bool, writable: bool) {
+    for at in [start, start.wrapping_add(len / 2), start.wrapping_add(len - 1)] {
+        let fault = |allowed: bool| if allowed { None } else { Some(at.addr()) };
+        assert_eq!((faults(at).0, write_fault(at)), (fault(readable), fault(writable)), "{at:p}");
+    }
+}
+
+/// A container with contents for which the states are tried.
+trait Sample: Pages + Sized {
+    fn sample(options: MapOptions) -> Self;
+    /// Whether the contents are those of the sample, but for the changes of a test.
+    fn sum(contents: &Self::Target) -> u64;
+    fn change(contents: &mut Self::Target);
+}
+
+impl Sample for Mapping {
+    fn sample(options: MapOptions) -> Self {
+        let mut pages = options.map(5 * page_size()).unwrap();
+        pages.iter_mut().zip(0..).for_each(|(byte, n): (_, usize)| *byte = n as u8);
+        pages
+    }
+
+    fn sum(contents: &[u8]) -> u64 {
+        contents.iter().map(|&byte| u64::from(byte)).sum()
+    }
+
+    fn change(contents: &mut [u8]) {
+        contents[3] += 1;
+    }
+}
+
+impl Sample for PageVec<u32> {
+    fn sample(options: MapOptions) -> Self {
+        let mut vec = Self::with_options(10, options).unwrap();
+        vec.extend(0..5000);
+        vec
+    }
+
+    fn sum(contents: &[u32]) -> u64 {
+        contents.iter().map(|&element| u64::from(element)).sum()
+    }
+
+    fn change(contents: &mut [u32]) {
+        contents[3] += 1;
+    }
+}
+
+impl Sample for PageBox<[u64; 1000]> {
+    fn sample(options: MapOptions) -> Self {
+        PageBox::with_options(std::array::from_fn(|n| n as u64), options).unwrap()
+    }
+
+    fn sum(contents: &[u64; 1000]) -> u64 {
+        contents.iter().sum()
+    }
+
+    fn change(contents: &mut [u64; 1000]) {
+        contents[3] += 1;
+    }
+}
+
+impl Sample for PageBox<[u16]> {
+    fn sample(options: MapOptions) -> Self {
+        let mut boxed = PageBox::<[u16]>::new_uninit_slice_with(5000, options).unwrap();
+        for (place, n) in boxed.iter_mut().zip(0..) {
+            place.write(n);
         }
-    };
-    assert_access(true, true);
-    let shown = container.into_read_only().unwrap();
-    assert_access(true, false);
-    assert!(*shown == *contents.borrow());
-    let closed = shown.protect::<mapalloc::map::NoAccess>().unwrap();
-    assert_access(false, false);
-    let code = closed.protect::<mapalloc::map::ReadExecute>().unwrap();
-    assert_access(true, false);
-    assert!(*code == *contents.borrow());
-    let mut closed = code.protect::<mapalloc::map::NoAccess>().unwrap();
+        // SAFETY: all of them are written.
+        unsafe { boxed.assume_init() }
+    }
 
-    let guard = closed.read().unwrap();
-    assert_access(true, false);
-    assert!(*guard == *contents.borrow());
-    drop(guard);
-    assert_access(false, false);
-    let guard = closed.write().unwrap();
-    assert_access(true, true);
-    guard.close().unwrap();
-    assert_access(false, false);
-    let open = closed.into_writable().ok().unwrap();
-    assert_access(true, true);
-    assert!(*open == *contents.borrow());
+    fn sum(contents: &[u16]) -> u64 {
+        contents.iter().map(|&element| u64::from(element)).sum()
+    }
+
+    fn change(contents: &mut [u16]) {
+        contents[3] += 1;
+    }
+}
+
+const OPTIONS: [MapOptions; 4] = [
+    MapOptions::new(),
+    MapOptions::new().guard_pages(1, 1),
+    MapOptions::new().lock(Lock::Now).best_effort(Features::LOCK),
+    MapOptions::new().dump(false).align(1 << 21),
+];
+
+/// All states, one after the other, with the guards of each.
+fn states_of<C: Sample>() {
+    for options in OPTIONS {
+        let container = C::sample(options);
+        let mut sum = C::sum(&container);
+        let kept = |contents: &C::Target, sum: u64| assert_eq!(C::sum(contents), sum);
+
+        let mut object = container.into_read_only().unwrap();
+        let (start, len) = (object.as_ptr(), object.page_bytes());
+        assert!(len >= page_size() && len % page_size() == 0);
+        assert_access(start, len, true, false);
+        kept(&object, sum);
+        let guard = object.read().unwrap();
+        kept(&guard, sum);
+        assert_access(start, len, true, false);
+        drop(guard);
+        let mut guard = object.write().unwrap();
+        assert_access(start, len, true, true);
+        C::change(&mut guard);
+        sum += 1;
+        kept(&guard, sum);
+        drop(guard);
+        assert_access(start, len, true, false);
+        kept(&object, sum);
+
+        let mut object = object.protect::<mapalloc::map::NoAccess>().unwrap();
+        assert_access(start, len, false, false);
+        let guard = object.read().unwrap();
+        kept(&guard, sum);
+        assert_access(start, len, true, false);
+        guard.close().unwrap();
+        assert_access(start, len, false, false);
+        let mut guard = object.write().unwrap();
+        C::change(&mut guard);
+        sum += 1;
+        guard.close().unwrap();
+        assert_access(start, len, false, false);
+
+        let mut object = object.protect::<mapalloc::map::ReadExecute>().unwrap();
+        assert_access(start, len, true, false);
+        assert!(flags(start.addr(), len).contains(VmFlags::EX));
+        kept(&object, sum);
+        let guard = object.write().unwrap();
+        assert!(!flags(start.addr(), len).contains(VmFlags::EX), "never both written and executed");
+        assert_access(start, len, true, true);
+        drop(guard);
+        assert!(flags(start.addr(), len).contains(VmFlags::EX));
+
+        let container = object.into_writable().unwrap();
+        assert_access(start, len, true, true);
+        kept(&container, sum);
+        let object = container.into_no_access().unwrap();
+        assert_eq!((object.as_ptr(), object.page_bytes()), (start, len), "nothing has moved");
+        drop(object);
+        assert!(!is_mapped(start.addr()), "dropped without being touched");
+    }
 }
 
 #[test]
-fn every_state_allows_what_it_says_and_keeps_the_contents() {
-    let mut mapping = Mapping::new(3 * page_size()).unwrap();
-    mapping.iter_mut().enumerate().for_each(|(n, byte)| *byte = n as u8);
-    states_of(mapping, "Mapping");
-    states_of((0..5000).collect::<PageVec<u32>>(), "PageVec");
-    states_of((0..5000).collect::<PageBox<[u16]>>(), "PageBox of a slice");
-    states_of(PageBox::new([7_u64; 1500]), "PageBox");
-    states_of(PageBox::<str>::from("text"), "PageBox of a str");
-    let options = MapOptions::new().guard_pages(1, 1).lock(mapalloc::map::Lock::Now);
-    let mut vec = PageVec::with_options(100, options).unwrap();
-    vec.extend(0..10_000_u32);
-    states_of(vec, "PageVec with options");
-    let mut vec = PageVec::with_reserved(100_000);
-    vec.extend(0..10_000_u32);
-    states_of(vec, "PageVec in a reservation");
+fn states_of_a_mapping() {
+    in_child(concat!(module_path!(), "::states_of_a_mapping"), states_of::<Mapping>);
 }
 
 #[test]
-fn guards_write_and_go_on() {
-    let mut table = PageVec::from([1, 2, 3]).into_read_only().unwrap();
-    table.write().unwrap()[1] = 9;
-    assert_eq!(*table, [1, 9, 3]);
-    let start = table.as_ptr();
-    assert_eq!(faults_at(start), (false, true));
-    // A guard that is forgotten leaves the access, and nothing else.
-    std::mem::forget(table.write().unwrap());
-    assert_eq!(faults_at(start), (false, false));
-    assert_eq!(*table, [1, 9, 3]);
-    drop(table.read().unwrap());
-    assert_eq!(faults_at(start), (false, true));
+fn states_of_a_vector() {
+    in_child(concat!(module_path!(), "::states_of_a_vector"), states_of::<PageVec<u32>>);
 }
 
 #[test]
-fn containers_without_pages_have_every_state() {
-    let empty = PageVec::<u8>::new().into_no_access().unwrap();
-    assert_eq!(empty.page_bytes(), 0);
-    let mut empty = empty.into_writable().unwrap();
-    empty.push(1);
-    assert_eq!(*PageBox::new(()).into_read_only().unwrap(), ());
-    assert_eq!(PageBox::<[u8]>::default().into_executable().unwrap().len(), 0);
+fn states_of_a_box() {
+    in_child(concat!(module_path!(), "::states_of_a_box"), states_of::<PageBox<[u64; 1000]>>);
 }
 
 #[test]
-fn dropping_closed_pages_gives_them_back() {
-    in_child(concat!(module_path!(), "::dropping_closed_pages_gives_them_back"), || {
-        let size = || procfs::process::Process::myself().and_then(|me| me.stat()).unwrap().vsize;
-        let before = size();
-        for _ in 0..100 {
-            drop(Mapping::new(1 << 20).unwrap().into_no_access().unwrap());
-            drop((0..100_000).collect::<PageVec<u64>>().into_no_access().unwrap());
-            drop(PageBox::new([1_u8; 100_000]).into_executable().unwrap());
-        }
-        assert!(size() < before + (8 << 20));
-    });
+fn states_of_a_slice() {
+    in_child(concat!(module_path!(), "::states_of_a_slice"), states_of::<PageBox<[u16]>>);
 }
 
 #[test]
-fn nothing_of_the_contents_is_printed() {
-    let table = PageVec::from(*b"secret").into_no_access().unwrap();
-    let printed = format!("{table:?}");
-    assert!(printed.starts_with("Protected { NoAccess, ") && !printed.contains("115"), "{printed}");
+fn every_state_follows_every_other() {
+    fn then<A: Access, B: Access>() {
+        let object = Mapping::sample(MapOptions::new()).protect::<A>().unwrap().protect::<B>().unwrap();
+        assert_eq!(Mapping::sum(&object.into_writable().unwrap()), Mapping::sum(&Mapping::sample(MapOptions::new())));
+    }
+    fn from<A: Access>() {
+        use mapalloc::map::{NoAccess, ReadExecute, ReadOnly};
+        then::<A, NoAccess>();
+        then::<A, ReadOnly>();
+        then::<A, ReadExecute>();
+    }
+    from::<mapalloc::map::NoAccess>();
+    from::<mapalloc::map::ReadOnly>();
+    from::<mapalloc::map::ReadExecute>();
 }
 
-/// Machine code of a function that returns 42.
+#[test]
+fn nothing_can_be_protected_too() {
+    let vec = PageVec::<u32>::new().into_no_access().unwrap();
+    assert_eq!((vec.page_bytes(), vec.into_writable().unwrap().len()), (0, 0));
+    let mut units = PageVec::<()>::new();
+    units.resize(7, ());
+    let mut units = units.into_read_only().unwrap();
+    assert_eq!((units.len(), units.page_bytes(), units.write().unwrap().len()), (7, 0, 7));
+    let empty = PageBox::<[u8]>::from([]).into_read_only().unwrap().seal().unwrap();
+    assert_eq!(empty.len(), 0);
+    let text = PageBox::<str>::from("read only").into_read_only().unwrap();
+    assert_eq!((&*text, write_fault(text.as_ptr())), ("read only", Some(text.as_ptr().addr())));
+    let reserved = MapOptions::new().reserve(10 * page_size()).unwrap().into_read_only().unwrap();
+    let mut pages = reserved.into_writable().unwrap();
+    pages.commit(1).unwrap();
+    pages[0] = 1;
+}
+
+#[test]
+fn a_vector_goes_on_after_its_states() {
+    for mut vec in [PageVec::new(), PageVec::with_reserved(1 << 20), PageVec::sample(OPTIONS[1])] {
+        vec.clear();
+        vec.extend(0..3000_u32);
+        let mut vec = vec.into_read_only().unwrap().into_writable().unwrap();
+        vec.extend(3000..700_000);
+        vec.truncate(100_000);
+        vec.shrink_to_fit();
+        assert!(vec.iter().copied().eq(0..100_000));
+        let clone = vec.into_no_access().unwrap().into_writable().unwrap().clone();
+        assert_eq!(clone[99_999], 99_999);
+    }
+}
+
+/// A function of no arguments that returns 42.
 #[cfg(target_arch = "x86_64")]
-const ANSWER: &[u8] = &[0xb8, 42, 0, 0, 0, 0xc3];
+const CODE: &[u8] = &[0xb8, 42, 0, 0, 0, 0xc3];
 #[cfg(target_arch = "aarch64")]
-const ANSWER: &[u8] = &[0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
+const CODE: &[u8] = &[0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 
 #[test]
-fn executable_pages_run() {
-    let code = PageVec::from(ANSWER);
-    let start = code.as_ptr();
-    // SAFETY: the child runs the code, or faults.
-    let run = || unsafe { core::mem::transmute::<*const u8, extern "C" fn() -> i32>(start)() };
-    assert_eq!(fault_of(|| _ = run()), Some(start.addr()), "writable pages do not run");
-    let code = code.into_executable().unwrap();
-    assert_eq!(run(), 42);
-    let mut code = code.into_writable().unwrap();
-    let at = code.iter().position(|&byte| byte == 42);
-    if let Some(at) = at {
-        code[at] = 43;
-    }
-    let code = code.into_executable().unwrap();
-    assert_eq!(run(), if at.is_some() { 43 } else { 42 });
-    let code = code.protect::<ReadOnly>().unwrap();
-    assert_eq!(fault_of(|| _ = run()), Some(start.addr()));
-    drop(code);
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn executable_pages_run_code() {
+    in_child(concat!(module_path!(), "::executable_pages_run_code"), || {
+        // The byte that holds the lower bits of what the function returns.
+        let place = if cfg!(target_arch = "x86_64") { 1 } else { 0 };
+        let mut code = PageVec::from(CODE).into_executable().unwrap();
+        let run = |code: &Protected<PageVec<u8>, mapalloc::map::ReadExecute>| {
+            // SAFETY: the pages hold such a function and are executable.
+            unsafe { std::mem::transmute::<*const u8, extern "C" fn() -> i32>(code.as_ptr())() }
+        };
+        assert_eq!(run(&code), 42);
+        // A change of the code is seen by who runs it.
+        code.write().unwrap()[place] += if cfg!(target_arch = "x86_64") { 1 } else { 0x20 };
+        assert_eq!(run(&code), 43);
+        let code = code.protect::<mapalloc::map::ReadOnly>().unwrap();
+        let start = code.as_ptr();
+        // SAFETY: the call faults, in a child, because the pages cannot be executed.
+        let called = fault_of(|| _ = unsafe { std::mem::transmute::<*const u8, extern "C" fn() -> i32>(start)() });
+        assert_eq!(called, Some(start.addr()));
+    });
 }
 
 #[test]
 fn a_refusal_gives_the_object_back() {
     in_child(concat!(module_path!(), "::a_refusal_gives_the_object_back"), || {
-        // From here on the process may make nothing executable (Linux 6.3).
-        // SAFETY: a system call on plain integers. 65 is PR_SET_MDWE, 1 PR_MDWE_REFUSE_EXEC_GAIN.
-        if unsafe { libc::prctl(65, 1_usize, 0_usize, 0_usize, 0_usize) } != 0 {
-            println!("the kernel has no PR_SET_MDWE: {}", std::io::Error::last_os_error());
+        let vec: PageVec<u32> = (0..5000).collect();
+        let executable = PageVec::from(CODE).into_executable().unwrap();
+        let execute = (libc::PROT_READ | libc::PROT_EXEC) as u32;
+        if !refuse(&Call { number: libc::SYS_mprotect, argument: Some((2, execute)) }, libc::EPERM) {
+            println!("calls cannot be refused here: {}", std::io::Error::last_os_error());
             return;
         }
-        let vec = PageVec::from([1_u8, 2, 3]);
         let start = vec.as_ptr();
         let refused = vec.into_executable().unwrap_err();
         assert_eq!(
             (refused.error().operation(), refused.error().raw_os_error()),
-            (Operation::Protect, Some(libc::EACCES))
+            (Operation::Protect, Some(libc::EPERM))
         );
-        assert!(refused.to_string().contains("Permission denied"), "{refused}");
         let mut vec = refused.into_inner();
-        vec.push(4);
-        assert_eq!((vec.as_ptr(), &vec[..]), (start, &[1, 2, 3, 4][..]));
-        // A protected object comes back in the state that it had.
-        let table: Protected<_, ReadOnly> = vec.into_read_only().unwrap();
-        let table = table.protect::<mapalloc::map::ReadExecute>().unwrap_err().into_inner();
-        assert_eq!((*table).len(), 4);
-        assert_eq!(faults_at(start), (false, true));
+        vec.push(5000);
+        assert_eq!(vec.as_ptr(), start);
+        assert!(vec.iter().copied().eq(0..5001));
+
+        // From a state the same, and the state is still the old one.
+        let object = vec.into_read_only().unwrap();
+        let refused = object.protect::<mapalloc::map::ReadExecute>().unwrap_err();
+        let object = refused.into_inner();
+        assert_access(object.as_ptr(), object.page_bytes(), true, false);
+        assert_eq!(object[5000], 5000);
+        let object = object.into_writable().unwrap().into_no_access().unwrap();
+        let refused = object.protect::<mapalloc::map::ReadExecute>().unwrap_err();
+        let refused = refused.into_inner().into_writable().unwrap().into_executable().unwrap_err();
+        let shown = format!("{refused:?}, {refused}");
+        assert!(shown.contains("mprotect") && !shown.contains("4999"), "{shown}");
+
+        // A guard that cannot be taken back says so, or ends the process.
+        let mut executable = executable;
+        let error = executable.write().unwrap().close().unwrap_err();
+        assert_eq!(error.operation(), Operation::Protect);
+        assert_access(executable.as_ptr(), executable.page_bytes(), true, true);
+        let code = fork::in_fork(|| {
+            drop(executable.write());
+            0
+        });
+        assert_eq!(code, -libc::SIGABRT);
+
+        // An object that is refused and dropped with its error gives its pages back.
+        let before = mappings();
+        let error: mapalloc::Error = PageVec::<u32>::sample(OPTIONS[0]).into_executable().unwrap_err().into();
+        assert_eq!((error.raw_os_error(), mappings()), (Some(libc::EPERM), before));
     });
+}
+
+#[test]
+fn refusals_at_the_other_states() {
+    in_child(concat!(module_path!(), "::refusals_at_the_other_states"), || {
+        for protection in [libc::PROT_NONE, libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE] {
+            let mut object = PageVec::<u32>::sample(OPTIONS[0]).into_executable().unwrap();
+            alone_in_fork(|| {
+                let call = Call { number: libc::SYS_mprotect, argument: Some((2, protection as u32)) };
+                if !refuse(&call, libc::ENOMEM) {
+                    return;
+                }
+                assert_eq!(object.read().is_err(), protection == libc::PROT_READ);
+                assert_eq!(object.write().is_err(), protection == (libc::PROT_READ | libc::PROT_WRITE));
+                assert_eq!(object[4999], 4999, "it is as it was");
+                let (start, len) = (object.as_ptr(), object.page_bytes());
+                assert!(flags(start.addr(), len).contains(VmFlags::EX));
+                let object = match object.into_writable() {
+                    Ok(vec) => return assert_eq!(vec[4999], 4999),
+                    Err(refused) => refused.into_inner(),
+                };
+                assert_eq!(object[4999], 4999);
+                drop(object);
+                assert!(!is_mapped(start.addr()));
+            });
+        }
+    });
+}
+
+#[test]
+fn nothing_of_the_contents_is_printed() {
+    let vec: PageVec<u32> = [987_654_321; 10].into_iter().collect();
+    let mut object = vec.into_read_only().unwrap();
+    let (start, len) = (object.as_ptr(), object.page_bytes());
+    let state = format!("Protected {{ ReadOnly, {len} bytes at {start:p} }}");
+    assert_eq!(format!("{object:?}"), state);
+    assert_eq!(format!("{:?}", object.read().unwrap()), format!("ReadGuard({state})"));
+    assert_eq!(format!("{:?}", object.write().unwrap()), format!("WriteGuard({state})"));
+    let object = object.protect::<mapalloc::map::NoAccess>().unwrap();
+    assert!(format!("{object:?}").contains("NoAccess"));
 }
 
 #[test]
 fn sealed_pages_stay_as_they_are() {
     in_child(concat!(module_path!(), "::sealed_pages_stay_as_they_are"), || {
-        let options = MapOptions::new().guard_pages(1, 1);
-        let mut table = PageVec::<u32>::with_options(1000, options).unwrap();
-        table.extend(0..1000);
-        let sealed: &'static [u32] = match table.into_read_only().unwrap().seal() {
-            Ok(sealed) => sealed,
-            Err(refused) if refused.error().raw_os_error() == Some(libc::ENOSYS) => {
-                println!("the kernel has no mseal");
-                assert_eq!(refused.into_inner()[999], 999);
+        let vec: PageVec<u32> = (0..5000).collect();
+        let object = vec.into_read_only().unwrap();
+        let (start, len) = (object.as_ptr(), object.page_bytes());
+        let contents: &'static [u32] = match object.seal() {
+            Ok(contents) => contents,
+            Err(refused) => {
+                println!("pages cannot be sealed here: {refused}");
+                assert_eq!(refused.error().operation(), Operation::Seal);
+                assert!(matches!(refused.error().raw_os_error(), Some(libc::ENOSYS | libc::EPERM)));
+                assert_eq!(refused.into_inner()[4999], 4999, "the object is as it was");
                 return;
             }
-            Err(refused) => panic!("{refused}"),
         };
-        assert!(sealed.iter().copied().eq(0..1000));
-        let (start, len) = (sealed.as_ptr().cast_mut().cast(), page_size());
-        // SAFETY: refused, or the test fails.
+        assert_eq!((contents.as_ptr().cast(), contents.len()), (start, 5000));
+        let last_error = || std::io::Error::last_os_error().raw_os_error();
+        let pages = start.cast_mut().cast();
+        // SAFETY: calls that the kernel refuses, on pages of the test's.
         unsafe {
-            assert_eq!(libc::mprotect(start, len, libc::PROT_READ | libc::PROT_WRITE), -1);
-            assert_eq!(libc::munmap(start, len), -1);
+            assert_eq!(
+                (libc::mprotect(pages, len, libc::PROT_READ | libc::PROT_WRITE), last_error()),
+                (-1, Some(libc::EPERM))
+            );
+            assert_eq!((libc::munmap(pages, len), last_error()), (-1, Some(libc::EPERM)));
+            assert_eq!((libc::madvise(pages, len, libc::MADV_DONTNEED), last_error()), (-1, Some(libc::EPERM)));
         }
-        assert_eq!(faults_at(sealed.as_ptr().cast()), (false, true));
-        assert!(PageVec::<u8>::new().into_read_only().unwrap().seal().unwrap().is_empty());
+        assert_access(start, len, true, false);
+        assert!(contents.iter().copied().eq(0..5000));
     });
+}
+
+#[test]
+fn a_forgotten_guard_leaves_the_access_it_gave() {
+    let mut object = Mapping::sample(MapOptions::new()).into_no_access().unwrap();
+    std::mem::forget(object.write().unwrap());
+    assert_access(object.as_ptr(), object.page_bytes(), true, true);
+    drop(object.read().unwrap());
+    assert_access(object.as_ptr(), object.page_bytes(), false, false);
 }

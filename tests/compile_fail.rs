@@ -1,6 +1,6 @@
-//! What must not compile: each file in `compile_fail`, with the compiler's words for why.
+//! What the types are there to forbid does not compile, and the compiler says why.
 
 #[test]
-fn misuse_does_not_compile() {
+fn what_must_not_compile_does_not() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }

@@ -5,7 +5,7 @@ mod child;
 mod fork;
 
 use child::in_child;
-use fork::{fault_of, in_fork};
+use fork::{alone_in_fork, fault_of, in_fork};
 use mapalloc::{Secrecy, Secret, SecretVec};
 use procfs::process::{Process, VmFlags};
 use std::fs::File;
@@ -169,6 +169,28 @@ fn a_child_of_fork_finds_zeros_and_can_go_on() {
             });
             assert_eq!(code, 0, "{ladder:?}");
             assert_eq!(*open, [0xdd; 32], "the parent has its secret still");
+        }
+    });
+}
+
+#[test]
+fn what_a_child_keeps_secret_is_kept_as_well() {
+    in_child(concat!(module_path!(), "::what_a_child_keeps_secret_is_kept_as_well"), || {
+        for ladder in EITHER {
+            // Each leaves room for more in its pages.
+            let Some(mut inherited) = kept(ladder, 1) else { continue };
+            alone_in_fork(|| {
+                let own = kept(ladder, 2).unwrap();
+                assert_eq!(own.secrecy(), Some(ladder[0]));
+                assert!(flags_at(address(&own).addr()).contains(VmFlags::LO | VmFlags::DD), "{ladder:?}");
+                // What is written to the pages that came with the fork is left out of dumps, and of the next child.
+                inherited.write().fill(3);
+                assert_eq!(inherited.secrecy(), Some(Secrecy::Swappable), "{ladder:?}");
+                assert!(flags_at(address(&inherited).addr()).contains(VmFlags::WF | VmFlags::DD), "{ladder:?}");
+                alone_in_fork(|| assert_eq!((*inherited.read(), *own.read()), ([0; 32], [0; 32]), "{ladder:?}"));
+                assert_eq!((*inherited.read(), *own.read()), ([3; 32], [2; 32]), "{ladder:?}");
+            });
+            assert_eq!((*inherited.read(), inherited.secrecy()), ([1; 32], Some(ladder[0])));
         }
     });
 }

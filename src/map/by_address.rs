@@ -139,6 +139,12 @@ impl<V: Copy> ByAddress<V> {
         }
     }
 
+    /// All values, in no order.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        // SAFETY: as in `get`.
+        self.slots_mut().iter_mut().filter(|slot| slot.0 != 0).map(|(_, value)| unsafe { value.assume_init_mut() })
+    }
+
     /// Takes a value out.
     pub(crate) fn remove(&mut self, base: NonNull<u8>) -> Option<V> {
         let value = *self.get(base)?;
@@ -186,5 +192,8 @@ mod tests {
             assert_eq!(table.get(address(n)).copied(), (n % 3 != 1).then_some(n), "{n}");
         }
         assert!(table.get(address(4000)).is_none());
+        table.values_mut().for_each(|value| *value += 1);
+        assert_eq!(table.values_mut().count(), 2000);
+        assert_eq!(table.get(address(2)).copied(), Some(3));
     }
 }

@@ -1,8 +1,7 @@
 //! Memory that the kernel itself cannot read, [`memfd_secret(2)`](https://man7.org/linux/man-pages/man2/memfd_secret.2.html),
 //! and the end of a mapping's access. For the room of secrets, which neither grows nor shrinks its mappings.
 //!
-//! Such memory is shared by its nature: a child of `fork` would see what the parent writes. So it is left out of children,
-//! and a child that goes on using the mapping gets zeros of its own in the place.
+//! Such memory is shared by its nature: a child of `fork` would see what the parent writes. So it is left out of children.
 
 use super::{Features, Fork, Granted, Guard, MapOptions, Mapping, RawMapping};
 use crate::error::{Error, Operation, Result};
@@ -39,28 +38,6 @@ impl Mapping {
             sys::protect(base.add(len), guard, Protection::None).map_err(refused)?;
         }
         Ok(mapping)
-    }
-
-    /// Puts zeros between guards where a child of `fork` has nothing (M5); from then on the child has a mapping of its own.
-    /// For a mapping that the process has, nothing happens.
-    ///
-    /// # Errors
-    /// If the kernel refuses, or the place was taken meanwhile.
-    pub(crate) fn restore_after_fork(&mut self) -> Result<()> {
-        let RawMapping { base, reserved, process, granted: Granted { before, after, .. }, .. } = self.0;
-        if process == 0 || process == sys::process_id() {
-            return Ok(());
-        }
-        let refused = |errno| Error::os(Operation::Map, reserved, errno);
-        // SAFETY: nothing of the mapping is there, and the first call replaces nothing that is; from then on the pages are
-        // the mapping's, and nobody uses them yet.
-        unsafe {
-            let start = base.sub(before);
-            sys::map_at(start, before + reserved + after, 0, false).map_err(refused)?;
-            self.0.process = 0;
-            sys::protect(start, before, Protection::None).map_err(refused)?;
-            sys::protect(base.add(reserved), after, Protection::None).map_err(refused)
-        }
     }
 
     /// Sets what the committed pages may be used for.

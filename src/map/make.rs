@@ -33,7 +33,16 @@ impl MapOptions {
         }
         let mut refusal = Error::capacity(Operation::Map, reserved);
         for &backing in self.backing {
-            match self.make_of(backing, reserved, commit) {
+            let with_guards = self.make_of(backing, self.guard_pages, reserved, commit);
+            let made = with_guards.or_else(|error| {
+                if error.operation() != Operation::Guard || !self.best_effort.contains(Features::GUARDS) {
+                    return Err(error);
+                }
+                let mut mapping = self.make_of(backing, (0, 0), reserved, commit)?;
+                mapping.0.granted.missing.insert(Features::GUARDS);
+                Ok(mapping)
+            });
+            match made {
                 Ok(mut mapping) => {
                     mapping.apply_options()?;
                     return Ok(mapping);
@@ -44,11 +53,11 @@ impl MapOptions {
         Err(refusal)
     }
 
-    /// A mapping of these pages, with its guards, and without the other options.
-    fn make_of(self, backing: Backing, reserved: usize, commit: bool) -> Result<Mapping> {
-        let plan = self.plan(backing, reserved)?;
+    /// A mapping of these pages, with so many guard pages before and behind it, and without the other options.
+    fn make_of(self, backing: Backing, guards: (usize, usize), reserved: usize, commit: bool) -> Result<Mapping> {
+        let plan = self.plan(backing, guards, reserved)?;
         let failed = |errno| Error::os(Operation::Map, plan.len, errno);
-        let (start, guards) = match backing {
+        let (start, kind) = match backing {
             Backing::HugeTlb(_) if !commit => return Err(failed(libc::EOPNOTSUPP)),
             Backing::HugeTlb(size) => self.map_hugetlb(plan, size).map_err(failed)?,
             Backing::Transparent if sys::huge_pages_are_off() => return Err(failed(libc::EINVAL)),
@@ -66,7 +75,7 @@ impl MapOptions {
             granted: Granted {
                 backing,
                 missing: Features::empty(),
-                guards: has_guards.then_some(guards.unwrap_or(Guard::Protected)),
+                guards: has_guards.then_some(kind.unwrap_or(Guard::Protected)),
                 before: plan.before,
                 after: plan.after,
             },
@@ -82,7 +91,7 @@ impl MapOptions {
         Ok(mapping)
     }
 
-    fn plan(self, backing: Backing, reserved: usize) -> Result<Plan> {
+    fn plan(self, backing: Backing, guards: (usize, usize), reserved: usize) -> Result<Plan> {
         let (unit, align) = match backing {
             Backing::HugeTlb(size) if !size.is_power_of_two() || size < page_size() => {
                 return Err(Error::alignment(Operation::Map, size));
@@ -93,7 +102,7 @@ impl MapOptions {
         let len = whole(Operation::Map, reserved, unit)?;
         let guard = |pages: usize| pages.checked_mul(page_size());
         let plan = (|| {
-            let (before, after) = (guard(self.guard_pages.0)?, guard(self.guard_pages.1)?);
+            let (before, after) = (guard(guards.0)?, guard(guards.1)?);
             let total = before.checked_add(len)?.checked_add(after)?;
             (total <= isize::MAX as usize).then_some(Plan { before, len, after, align })
         })();
@@ -132,8 +141,8 @@ impl MapOptions {
         unsafe {
             let base = start.add(plan.before);
             let behind = base.add(plan.len);
-            let mapped = sys::unmap(base, plan.len).and_then(|()| sys::map_at(base, plan.len, size, self.no_reserve));
-            if let Err(errno) = mapped {
+            sys::unmap(base, plan.len).inspect_err(|_| super::discard(start, plan.total()))?;
+            if let Err(errno) = sys::map_at(base, plan.len, size, self.no_reserve) {
                 for (guard, len) in [(start, plan.before), (behind, plan.after)] {
                     if len > 0 {
                         super::discard(guard, len);
@@ -162,7 +171,7 @@ impl Mapping {
         let (base, reserved) = (self.0.base, self.0.reserved);
         let Granted { before, after, .. } = self.0.granted;
         let bytes = before + reserved + after;
-        let mut missing = Features::empty();
+        let mut missing = self.0.granted.missing;
         // SAFETY: by M1 the mapping with its guards; only this call knows of it yet.
         let advise_all = |advice| unsafe {
             sys::advise(base.sub(before), bytes, advice).map_err(|errno| Error::os(Operation::Advise, bytes, errno))

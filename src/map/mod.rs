@@ -3,7 +3,8 @@
 //! This room is the only one that maps, moves and unmaps. [`Mapping`] is the owned form, unmapped when dropped;
 //! `Region` is the form for memory that lives as long as the process. This file holds the type, its views and its raw form;
 //! `options` and `granted` are what is asked for and what was got, `make` maps, `resize` commits, grows and shrinks,
-//! `access` takes access away and gives it back, `hidden` makes memory for secrets, `registry` remembers the mappings of which only an address is kept.
+//! `access` takes access away and gives it back, `hidden` makes memory for secrets, `child` is what a child of `fork` gets in
+//! the place of pages that it does not have, `registry` remembers the mappings of which only an address is kept.
 //!
 //! # Invariants of a [`Mapping`]
 //! * **M1** `base..base + reserved`, with `granted.before` bytes of guard before it and `granted.after` behind, was mapped by
@@ -17,6 +18,7 @@
 mod access;
 mod advice;
 mod by_address;
+mod child;
 mod granted;
 mod hidden;
 mod make;
@@ -241,11 +243,11 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let RawMapping { base, reserved, granted: Granted { before, after, .. }, process, .. } = self.0;
-        if process != 0 && process != sys::process_id() {
-            // This is a child of `fork` which never had the pages (M5): what lies at their addresses is somebody else's.
+        if self.is_elsewhere() {
+            // What lies at the addresses is somebody else's.
             return;
         }
+        let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
         // SAFETY: M1, and nothing can use the value after its drop.
         unsafe { discard(base.sub(before), before + reserved + after) };
     }

@@ -19,10 +19,12 @@ pub enum Lock {
 pub enum Fork {
     /// Its own copy of the contents.
     Copy,
-    /// Zeros, `MADV_WIPEONFORK`.
+    /// Zeros, `MADV_WIPEONFORK`. If zeros are no values of what the mapping holds, the child must not touch it, by the contract
+    /// of whoever called `fork`.
     Wipe,
-    /// Nothing, `MADV_DONTFORK`: the addresses are not mapped there. The child must not touch the mapping, by the contract
-    /// of whoever called `fork`; dropping it there does nothing.
+    /// No memory, `MADV_DONTFORK`: every access faults there. The child must not touch the mapping, by the contract of whoever
+    /// called `fork`. It may drop it, which gives back nothing of the parent's, and nothing that the child has mapped there
+    /// meanwhile.
     Omit,
 }
 
@@ -224,8 +226,9 @@ impl MapOptions {
         self.make(reserved, false)
     }
 
+    /// For the alignment of a type. One that makes no sense stays, and is refused.
     pub(crate) const fn align_at_least(mut self, align: usize) -> Self {
-        if self.align < align {
+        if self.align.is_power_of_two() && self.align < align {
             self.align = align;
         }
         self

@@ -6,12 +6,14 @@
 //! the price is one load.
 //!
 //! # Invariant
-//! * **T1** An entry belongs to whoever owns the pages at its address; nobody else looks it up, takes it or puts it back.
+//! * **T1** An entry belongs to whoever owns the pages at its address; nobody else looks it up, takes it or puts it back. So
+//!   nothing else may get the address as long as there is an entry, also in a child of `fork` that has not got the pages.
 
 use super::{ByAddress, Mapping, RawMapping};
 use crate::error::{Error, Operation, Result};
 use crate::lock::Mutex;
 use crate::sys;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -45,7 +47,7 @@ pub(crate) fn insert(mapping: Mapping, stable: bool) -> Result<NonNull<u8>> {
     let refused = |errno| Error::os(Operation::Allocate, size_of::<Entry>(), errno);
     let mut table = TABLE.lock();
     if !table.watches_fork {
-        sys::at_fork(prepare, after, after).map_err(refused)?;
+        sys::at_fork(prepare, parent, child).map_err(refused)?;
         table.watches_fork = true;
     }
     if !table.entries.promise() {
@@ -85,9 +87,20 @@ unsafe extern "C" fn prepare() {
     TABLE.raw().acquire();
 }
 
-unsafe extern "C" fn after() {
-    // SAFETY: `prepare` took it on this thread, of which a child starts as a copy.
+unsafe extern "C" fn parent() {
+    // SAFETY: `prepare` took the lock on this thread.
     unsafe { TABLE.raw().release() };
+}
+
+unsafe extern "C" fn child() {
+    // SAFETY: as in the parent: the child starts as a copy of the thread that took the lock.
+    unsafe { TABLE.raw().release() };
+    for entry in TABLE.lock().entries.values_mut() {
+        // SAFETY: the value stands for the entry and makes no second mapping, since it is not dropped.
+        let mut mapping = ManuallyDrop::new(unsafe { Mapping::from_raw(entry.raw) });
+        mapping.hold_place_after_fork();
+        entry.raw = ManuallyDrop::into_inner(mapping).into_raw();
+    }
 }
 
 #[cfg(test)]

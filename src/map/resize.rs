@@ -159,7 +159,7 @@ impl Mapping {
 
     /// Grows past the reservation: where the mapping is, else where `len` bytes fit, else by a copy.
     fn relocate(&mut self, len: usize) -> Result<()> {
-        let RawMapping { base, committed, reserved, .. } = self.0;
+        let RawMapping { base, committed, reserved, options, .. } = self.0;
         // One area of the kernel's, which mremap(2) can resize.
         let whole = committed == reserved;
         // SAFETY: M1; without leave to move, existing references stay valid, and `&mut self` excludes them anyway.
@@ -168,8 +168,10 @@ impl Mapping {
             return Ok(());
         }
         let mut errno = libc::EFAULT;
-        // The kernel's own choice of a place has no alignment, and it takes a mapping as a whole.
-        if len >= HUGE_UNIT || self.align() > page_size() || !whole {
+        // The kernel's own choice of a place has no alignment, and it takes a mapping as a whole. Locked pages are not parted
+        // from their place: the kernel unlocks what stays mapped there, and goes on counting it as locked.
+        let may_part = options.lock.is_none();
+        if may_part && (len >= HUGE_UNIT || self.align() > page_size() || !whole) {
             // SAFETY: M1, and `&mut self` excludes references into the range.
             match unsafe { move_to_room(base, committed, len, self.align()) } {
                 Ok(new) => {

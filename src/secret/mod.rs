@@ -66,7 +66,8 @@ unsafe impl<T: SecretValue, const N: usize> SecretValue for [T; N] {}
 ///   never part of a core dump. [`with_ladder`](Self::with_ladder) says what else will do.
 /// * Guard pages lie on both sides, and while nothing is borrowed the pages have no access at all: a stray pointer faults.
 ///   Small secrets share pages, which are open while one of them is borrowed.
-/// * The value is overwritten when the secret is dropped. A child of `fork` finds zeros.
+/// * The value is overwritten when the secret is dropped. A child of `fork` finds zeros, in pages of its own that are
+///   [swappable](Secrecy::Swappable); what it keeps secret from then on is kept as well as in its parent.
 /// * `Debug` prints nothing of it, and there is no `Clone`, `PartialEq` or `Display`.
 ///
 /// ```

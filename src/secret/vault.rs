@@ -290,7 +290,9 @@ unsafe extern "C" fn child() {
     // SAFETY: as in the parent: the child starts as a copy of the thread that took the lock.
     unsafe { TABLE.raw().release() };
     for vault in TABLE.lock().vaults.iter_mut().flatten() {
-        // Locked pages read zero by themselves; hidden ones are not there. Borrows of this thread go on, on zeros.
+        // Locked pages read zero by themselves; hidden ones are not there. Borrows of this thread go on, on zeros. Neither is
+        // locked here, so no secret that wants that is given a place in them.
+        vault.secrecy = Secrecy::Swappable;
         let protection = vault.protection();
         let restored = vault.pages.restore_after_fork();
         // SAFETY: W2 as before the fork.

@@ -177,10 +177,11 @@ impl<T> PageVec<T> {
             self.truncate(len);
             return Ok(());
         };
-        let present = self.storage.block_capacity();
+        let present = self.storage.bytes();
         self.storage.reserve_zeroed(self.len, missing)?;
-        // Room that was there before may have been written to; what came just now is zero.
-        self.storage.clear(self.len.min(present), len.min(present));
+        // Room that was there before may have been written to, also its end in which no element fitted; what came just now is
+        // zero.
+        self.storage.clear(self.len, len, present);
         self.len = len;
         Ok(())
     }

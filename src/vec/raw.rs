@@ -142,11 +142,6 @@ impl<T> Storage<T> {
         pages::usable(self.raw.base, self.raw.layout(Self::ELEMENT))
     }
 
-    /// How many elements the block holds: none without a size.
-    pub(super) fn block_capacity(&self) -> usize {
-        self.raw.capacity
-    }
-
     /// As [`reserve`](Self::reserve), for room that may stay untouched: no huge pages are asked for a first block.
     pub(super) fn reserve_zeroed(&mut self, len: usize, additional: usize) -> Result<(), Refusal> {
         if self.raw.capacity == 0 && size_of::<T>() > 0 && !pages::has_options(self.raw.base) {
@@ -167,10 +162,11 @@ impl<T> Storage<T> {
         unsafe { pages::decommit(self.raw.base, self.raw.layout(Self::ELEMENT), from..to) }
     }
 
-    /// Makes the room from element `from` to element `to` read zero; what lies behind may do so too.
-    pub(super) fn clear(&mut self, from: usize, to: usize) {
-        debug_assert!(from <= to && to <= self.raw.capacity);
-        let range = from * size_of::<T>()..to * size_of::<T>();
+    /// Makes the room from element `from` to element `to` read zero, as far as it lies in the first `bytes` of the block;
+    /// what lies behind may do so too.
+    pub(super) fn clear(&mut self, from: usize, to: usize, bytes: usize) {
+        debug_assert!(from <= to && to <= self.capacity() && bytes <= self.bytes());
+        let range = from * size_of::<T>()..(to * size_of::<T>()).min(bytes);
         if !range.is_empty() {
             // SAFETY: S1 and S2; no element lies there.
             unsafe { pages::clear(self.raw.base, self.raw.layout(Self::ELEMENT), range) };

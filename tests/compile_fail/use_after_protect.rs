@@ -1,9 +1,10 @@
+//! The container is given up when it is protected.
+
 use mapalloc::PageVec;
 use mapalloc::map::Protect;
 
 fn main() {
-    let mut vec = PageVec::from([1, 2, 3]);
-    let table = vec.into_read_only().unwrap();
-    vec.push(4);
-    drop(table);
+    let mut table = PageVec::from([1, 2, 3]);
+    let _protected = table.into_read_only().unwrap();
+    table.push(4);
 }

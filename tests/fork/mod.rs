@@ -72,3 +72,10 @@ pub(crate) fn fault_of(touch: impl FnOnce()) -> Option<usize> {
         other => panic!("the child ended with {other}"),
     }
 }
+
+/// Runs `body` in a child of a process that has no other threads, where it may do what it likes, and panics if it does.
+#[track_caller]
+pub(crate) fn alone_in_fork(body: impl FnOnce()) {
+    let code = in_fork(|| i32::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err()));
+    assert_eq!(code, 0, "what the child says is above");
+}

@@ -1,0 +1,64 @@
+//! What a child of `fork` gets in the place of pages that it does not have ([`Fork::Omit`](super::Fork::Omit)): a mapping of
+//! its own, so that the addresses are nobody else's.
+//!
+//! All of it runs between `fork` and whatever the child does first: system calls only.
+
+use super::{Granted, Mapping, RawMapping};
+use crate::error::{Error, Operation, Result};
+use crate::sys::{self, PageAdvice, Protection};
+
+impl Mapping {
+    /// Whether this is a child of `fork` that has not got the pages (M5).
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.0.process != 0 && self.0.process != sys::process_id()
+    }
+
+    /// Puts zeros between guards where a child has nothing, left out of core dumps and of its own children; from then on it
+    /// has a mapping of its own. For a mapping that the process has, nothing happens.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or the place was taken meanwhile.
+    pub(crate) fn restore_after_fork(&mut self) -> Result<()> {
+        if !self.is_elsewhere() {
+            return Ok(());
+        }
+        self.take_place(false)?;
+        let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
+        let bytes = before + reserved + after;
+        // SAFETY: the mapping's own pages and guards since the call above (M1), and nobody uses them yet.
+        unsafe {
+            let start = base.sub(before);
+            [PageAdvice::DontDump, PageAdvice::WipeOnFork]
+                .into_iter()
+                .try_for_each(|advice| sys::advise(start, bytes, advice))
+                .map_err(|errno| Error::os(Operation::Advise, bytes, errno))?;
+            sys::protect(start, before, Protection::None)
+                .and_then(|()| sys::protect(base.add(reserved), after, Protection::None))
+                .map_err(|errno| Error::os(Operation::Guard, before + after, errno))
+        }
+    }
+
+    /// Keeps the addresses from being used for something else where a child has nothing: an owner who knows only the address
+    /// could not tell the two apart. Every access faults, as without it.
+    pub(super) fn hold_place_after_fork(&mut self) {
+        // If the place was taken before, or is refused, it is no worse than without this.
+        if self.is_elsewhere() && self.take_place(true).is_ok() {
+            let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
+            // SAFETY: the mapping's own pages since the call above (M1), which nobody uses. Were this refused, zeros would
+            // be there to be read, which the caller of `fork` has agreed not to do.
+            let _ = unsafe { sys::protect(base.sub(before), before + reserved + after, Protection::None) };
+        }
+    }
+
+    /// Maps zeros in the place of the pages and their guards, which becomes the process's own.
+    fn take_place(&mut self, no_reserve: bool) -> Result<()> {
+        let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
+        let bytes = before + reserved + after;
+        // SAFETY: the start of the mapping with its guards (M1).
+        let start = unsafe { base.sub(before) };
+        // Nothing of the mapping is there, and this replaces nothing that is.
+        sys::map_at(start, bytes, 0, no_reserve).map_err(|errno| Error::os(Operation::Map, bytes, errno))?;
+        self.0.process = 0;
+        Ok(())
+    }
+}

@@ -1,7 +1,0 @@
-use mapalloc::map::Access;
-
-enum WriteAndExecute {}
-
-impl Access for WriteAndExecute {}
-
-fn main() {}

@@ -1,0 +1,9 @@
+//! Sealed for good is only what can be read.
+
+use mapalloc::PageVec;
+use mapalloc::map::Protect;
+
+fn main() {
+    let table = PageVec::from([1, 2, 3]).into_no_access().unwrap();
+    let _ = table.seal();
+}

@@ -1,7 +1,0 @@
-use mapalloc::Secret;
-
-fn main() {
-    let secret = Secret::new([1_u8; 32]).unwrap();
-    let copy = secret.clone();
-    drop((secret, copy));
-}

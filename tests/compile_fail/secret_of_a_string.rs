@@ -1,6 +1,0 @@
-use mapalloc::Secret;
-
-fn main() {
-    let secret = Secret::new(String::from("on the heap"));
-    drop(secret);
-}

@@ -1,6 +1,0 @@
-use mapalloc::PageVec;
-
-fn main() {
-    let mut shared = PageVec::from([1, 2, 3]).into_shared();
-    shared[0] = 4;
-}
