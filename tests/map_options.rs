@@ -301,6 +301,12 @@ fn growth_and_drop_leave_nothing_locked() {
                 vec.reserve_exact(bytes);
                 assert_eq!(locked() - before, vec.capacity(), "{options:?}");
             }
+            vec.resize(5, 1);
+            for bytes in [1 << 20, 5] {
+                vec.shrink_to(bytes);
+                assert_eq!(locked() - before, vec.capacity(), "{options:?}, shrunk");
+                assert!(vec.capacity() < bytes + page_size());
+            }
             drop(vec);
             assert_eq!(locked(), before, "{options:?}");
         }
