@@ -291,6 +291,65 @@ fn a_mapping_keeps_its_options_for_life() {
 }
 
 #[test]
+fn what_is_to_be_populated_grows_populated() {
+    for options in [
+        NONE.populate(true),
+        NONE.populate(true).required(Features::POPULATE),
+        NONE.populate(true).required(Features::POPULATE).guard_pages(1, 1),
+    ] {
+        let page = page_size();
+        let mut vec: PageVec<u8> = PageVec::with_options(10 * page, options).unwrap();
+        vec.push(1);
+        for pages in [20, 100, 1000] {
+            vec.reserve_exact(pages * page);
+            assert_eq!(resident(vec.as_ptr(), vec.capacity()) * page, vec.capacity(), "{options:?}");
+        }
+        let mut reserved: PageVec<u8> = PageVec::try_with_reserved(100 * page, options).unwrap();
+        reserved.resize(30 * page, 1);
+        assert_eq!(resident(reserved.as_ptr(), 100 * page) * page, reserved.capacity());
+        let mut pages = options.map(3 * page).unwrap();
+        if pages.grow_in_place(50 * page).is_ok() {
+            assert_eq!(resident(pages.as_ptr(), 50 * page), 50);
+        }
+    }
+}
+
+#[test]
+fn growth_in_place_moves_nothing() {
+    in_child(concat!(module_path!(), "::growth_in_place_moves_nothing"), || {
+        let page = page_size();
+        for (options, expected) in flagged() {
+            let mut pages = options.map(3 * page).unwrap();
+            pages.fill(7);
+            let start = pages.as_ptr();
+            let before = (mappings(), locked());
+            let is_guarded = pages.granted().guard_bytes().1 > 0;
+            let is_walled = wall(start.addr() + 3 * page);
+            if is_guarded || is_walled {
+                let before = if is_walled { (mappings(), locked()) } else { before };
+                pages.grow_in_place(10 * page).unwrap_err();
+                assert_eq!((pages.as_ptr(), pages.len(), pages.reserved()), (start, 3 * page, 3 * page));
+                assert_eq!((mappings(), locked()), before, "{options:?}");
+                // SAFETY: the wall was made by this test, or nothing is there.
+                assert!(!is_walled || unsafe { libc::munmap((start.addr() + 3 * page) as *mut _, page) } == 0);
+            }
+            if !is_guarded && is_walled {
+                pages.grow_in_place(4 * page).unwrap();
+                assert_eq!(
+                    (pages.as_ptr(), pages.len(), pages[3 * page - 1], pages[3 * page]),
+                    (start, 4 * page, 7, 0)
+                );
+                assert_flags(start.addr(), 4 * page, expected, "grown in place");
+            }
+            assert!(pages[..3 * page].iter().all(|&byte| byte == 7));
+            let mut pages = options.reserve(10 * page).unwrap();
+            pages.grow_in_place(5 * page).unwrap();
+            assert_eq!((pages.len(), pages.reserved()), (5 * page, 10 * page));
+        }
+    });
+}
+
+#[test]
 fn growth_and_drop_leave_nothing_locked() {
     in_child(concat!(module_path!(), "::growth_and_drop_leave_nothing_locked"), || {
         let before = locked();
