@@ -87,7 +87,8 @@ impl<T> Shared<T> {
     #[track_caller]
     pub fn slice_ref(&self, part: &[T]) -> Self {
         let (own, part_range) = (self.as_slice().as_ptr_range(), part.as_ptr_range());
-        let is_within = own.start <= part_range.start && part_range.end <= own.end;
+        // Elements without a size all lie at one address, so their number counts as well.
+        let is_within = own.start <= part_range.start && part_range.end <= own.end && part.len() <= self.len;
         assert!(is_within || part.is_empty(), "the part is not of these elements");
         if is_within { self.part(part) } else { self.slice(..0) }
     }

@@ -7,7 +7,7 @@ mod process;
 
 use child::in_child;
 use fork::{alone_in_fork, fault_of};
-use mapalloc::map::{Backing, Features, Fork, Granted, Guard, Lock, MapOptions, Mapping, Numa};
+use mapalloc::map::{Backing, Features, Fork, Granted, Guard, Lock, MapOptions, Mapping, Numa, Protect};
 use mapalloc::{Error, Operation, PageBox, PageVec, Result, page_size};
 use process::{
     Call, any_flags, areas, figure, flags, is_mapped, limit_locking, locked, mappings, refuse, resident, wall,
@@ -64,9 +64,14 @@ fn each(bytes: usize, options: MapOptions) -> impl Iterator<Item = (&'static str
     })
 }
 
-/// The options that show as flags of the kernel's, with the feature by which they may be refused.
+/// Whether the process may lock as much as these tests do.
+fn can_lock() -> bool {
+    NONE.lock(Lock::OnFault).map(128 << 20).map_err(|error| println!("too little can be locked here: {error}")).is_ok()
+}
+
+/// Options that show as flags of the kernel's, and the flags.
 fn flagged() -> Vec<(MapOptions, VmFlags)> {
-    vec![
+    let mut flagged = vec![
         (NONE.dump(false), VmFlags::DD),
         (NONE.on_fork(Fork::Omit), VmFlags::DC),
         (NONE.on_fork(Fork::Wipe), VmFlags::WF),
@@ -79,7 +84,11 @@ fn flagged() -> Vec<(MapOptions, VmFlags)> {
         (NONE.dump(false).lock(Lock::Now).guard_pages(2, 1), VmFlags::DD | VmFlags::LO),
         (NONE.on_fork(Fork::Wipe).guard_pages(1, 1), VmFlags::WF),
         (NONE.align(1 << 21).dump(false), VmFlags::DD),
-    ]
+    ];
+    if !can_lock() {
+        flagged.retain(|(_, flags)| !flags.contains(VmFlags::LO));
+    }
+    flagged
 }
 
 const ALL_FLAGS: VmFlags = VmFlags::DD
@@ -229,6 +238,85 @@ fn a_vector_keeps_its_options_for_life() {
     }
 }
 
+/// Figures that look random, and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % limit
+    }
+}
+
+/// Elements of which pages hold no whole number.
+type Odd = [u8; 24];
+
+/// Does the same to both.
+fn step(vec: &mut PageVec<Odd>, model: &mut Vec<Odd>, dice: &mut Dice) {
+    let element = [dice.below(255) as u8 + 1; 24];
+    let (len, some) = (vec.len(), 1 + dice.below(3000));
+    match dice.below(14) {
+        0 => {
+            vec.push(element);
+            model.push(element);
+        }
+        1 => {
+            vec.resize(len + some, element);
+            model.resize(len + some, element);
+        }
+        2 | 3 => {
+            vec.truncate(some);
+            model.truncate(some);
+        }
+        4 => vec.shrink_to_fit(),
+        5 => vec.shrink_to(some),
+        6 => vec.reserve_exact(some),
+        7 => vec.decommit().unwrap(),
+        8 => *vec = vec.clone(),
+        9 => *vec = PageVec::from(std::mem::take(vec).into_boxed_slice()),
+        10 | 11 => {
+            // SAFETY: all integers may have zero bytes.
+            unsafe { vec.extend_zeroed_unchecked(some) };
+            model.resize(len + some, [0; 24]);
+        }
+        12 => {
+            let at = dice.below(len + 1);
+            vec.insert(at, element);
+            model.insert(at, element);
+            vec.drain(at / 2..at);
+            model.drain(at / 2..at);
+        }
+        _ => {
+            let object = std::mem::take(vec).into_no_access().unwrap().protect::<mapalloc::map::ReadOnly>().unwrap();
+            assert!(object[..] == model[..]);
+            *vec = object.into_writable().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_vector_with_options_is_a_vector() {
+    let reserve = |options| PageVec::try_with_reserved(1 << 17, options);
+    for (seed, (options, expected)) in flagged().into_iter().enumerate() {
+        for (reserved, made) in [(false, PageVec::with_options(0, options)), (true, reserve(options))] {
+            let (mut vec, mut model, mut dice) = (made.unwrap(), Vec::new(), Dice(seed as u64 + 1));
+            for round in 0..500 {
+                step(&mut vec, &mut model, &mut dice);
+                model.truncate(40_000);
+                vec.truncate(40_000);
+                assert!(vec[..] == model[..], "round {round}: {options:?}, reserved: {reserved}");
+                assert!(vec.capacity() >= vec.len());
+            }
+            vec.push([1; 24]);
+            let seen = flags(vec.as_ptr().addr(), vec.len() * 24) & ALL_FLAGS;
+            assert_eq!(seen | VmFlags::NR, expected | VmFlags::NR, "{options:?}, reserved: {reserved}");
+            assert_eq!(vec.reserved().is_some(), reserved);
+        }
+    }
+}
+
 #[test]
 fn a_mapping_keeps_its_options_for_life() {
     for (options, expected) in flagged() {
@@ -291,8 +379,70 @@ fn a_mapping_keeps_its_options_for_life() {
 }
 
 #[test]
+fn what_is_to_be_populated_grows_populated() {
+    for options in [
+        NONE.populate(true),
+        NONE.populate(true).required(Features::POPULATE),
+        NONE.populate(true).required(Features::POPULATE).guard_pages(1, 1),
+    ] {
+        let page = page_size();
+        let mut vec: PageVec<u8> = PageVec::with_options(10 * page, options).unwrap();
+        vec.push(1);
+        for pages in [20, 100, 1000] {
+            vec.reserve_exact(pages * page);
+            assert_eq!(resident(vec.as_ptr(), vec.capacity()) * page, vec.capacity(), "{options:?}");
+        }
+        let mut reserved: PageVec<u8> = PageVec::try_with_reserved(100 * page, options).unwrap();
+        reserved.resize(30 * page, 1);
+        assert_eq!(resident(reserved.as_ptr(), 100 * page) * page, reserved.capacity());
+        let mut pages = options.map(3 * page).unwrap();
+        if pages.grow_in_place(50 * page).is_ok() {
+            assert_eq!(resident(pages.as_ptr(), 50 * page), 50);
+        }
+    }
+}
+
+#[test]
+fn growth_in_place_moves_nothing() {
+    in_child(concat!(module_path!(), "::growth_in_place_moves_nothing"), || {
+        let page = page_size();
+        for (options, expected) in flagged() {
+            let mut pages = options.map(3 * page).unwrap();
+            pages.fill(7);
+            let start = pages.as_ptr();
+            let before = (mappings(), locked());
+            let is_guarded = pages.granted().guard_bytes().1 > 0;
+            let is_walled = wall(start.addr() + 3 * page);
+            if is_guarded || is_walled {
+                let before = if is_walled { (mappings(), locked()) } else { before };
+                pages.grow_in_place(10 * page).unwrap_err();
+                assert_eq!((pages.as_ptr(), pages.len(), pages.reserved()), (start, 3 * page, 3 * page));
+                assert_eq!((mappings(), locked()), before, "{options:?}");
+                // SAFETY: the wall was made by this test, or nothing is there.
+                assert!(!is_walled || unsafe { libc::munmap((start.addr() + 3 * page) as *mut _, page) } == 0);
+            }
+            if !is_guarded && is_walled {
+                pages.grow_in_place(4 * page).unwrap();
+                assert_eq!(
+                    (pages.as_ptr(), pages.len(), pages[3 * page - 1], pages[3 * page]),
+                    (start, 4 * page, 7, 0)
+                );
+                assert_flags(start.addr(), 4 * page, expected, "grown in place");
+            }
+            assert!(pages[..3 * page].iter().all(|&byte| byte == 7));
+            let mut pages = options.reserve(10 * page).unwrap();
+            pages.grow_in_place(5 * page).unwrap();
+            assert_eq!((pages.len(), pages.reserved()), (5 * page, 10 * page));
+        }
+    });
+}
+
+#[test]
 fn growth_and_drop_leave_nothing_locked() {
     in_child(concat!(module_path!(), "::growth_and_drop_leave_nothing_locked"), || {
+        if !can_lock() {
+            return;
+        }
         let before = locked();
         for options in [NONE.lock(Lock::OnFault), NONE.lock(Lock::Now), NONE.lock(Lock::Now).guard_pages(1, 1)] {
             let mut vec: PageVec<u8> = PageVec::with_options(1 << 20, options).unwrap();
@@ -300,6 +450,12 @@ fn growth_and_drop_leave_nothing_locked() {
                 wall(vec.as_ptr().addr() + vec.capacity());
                 vec.reserve_exact(bytes);
                 assert_eq!(locked() - before, vec.capacity(), "{options:?}");
+            }
+            vec.resize(5, 1);
+            for bytes in [1 << 20, 5] {
+                vec.shrink_to(bytes);
+                assert_eq!(locked() - before, vec.capacity(), "{options:?}, shrunk");
+                assert!(vec.capacity() < bytes + page_size());
             }
             drop(vec);
             assert_eq!(locked(), before, "{options:?}");

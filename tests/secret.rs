@@ -220,6 +220,22 @@ fn a_few_locked_pages_hold_thousands_of_keys() {
 }
 
 #[test]
+fn a_secret_grows_as_far_as_the_limit_lets_it() {
+    in_child(concat!(module_path!(), "::a_secret_grows_as_far_as_the_limit_lets_it"), || {
+        limit_locking(1 << 20);
+        let mut vec = SecretVec::with_ladder(LOCKED);
+        vec.extend_from_slice(&[1_u8; 400 << 10]).unwrap();
+        // Twice as much would be over the limit, as long as the old place is there as well.
+        vec.push(2).unwrap();
+        assert_eq!((vec.len(), vec.read()[0], vec.read()[400 << 10]), ((400 << 10) + 1, 1, 2));
+        let capacity = vec.capacity();
+        vec.extend_from_slice(&vec![3; 1 << 20]).unwrap_err();
+        vec.reserve(usize::MAX - vec.len()).unwrap_err();
+        assert_eq!((vec.len(), vec.capacity(), vec.read()[400 << 10]), ((400 << 10) + 1, capacity, 2));
+    });
+}
+
+#[test]
 fn without_locked_memory_the_caller_decides() {
     in_child(concat!(module_path!(), "::without_locked_memory_the_caller_decides"), || {
         limit_locking(0);

@@ -40,6 +40,12 @@ fn a_strangers_slice_is_refused() {
 }
 
 #[test]
+#[should_panic(expected = "not of these elements")]
+fn elements_without_a_size_are_not_made_more() {
+    _ = PageVec::from([(); 3]).into_shared().slice_ref(&[(); 4]);
+}
+
+#[test]
 #[should_panic(expected = "out of range")]
 fn a_range_past_the_end_is_refused() {
     _ = PageVec::from([1, 2, 3]).into_shared().slice(2..5);

@@ -48,15 +48,20 @@ impl Mapping {
             return Ok(());
         }
         let bytes = committed - len;
-        if self.0.options.lock.is_some() {
-            // SAFETY: within the mapping (M1). Pages that stay locked are only counted as such.
-            let _ = unsafe { sys::unlock(self.0.base.add(len), bytes) };
-        }
+        self.unlock_tail(len, committed);
         self.decommit(len..committed)?;
         self.protect_tail(len, committed, Protection::None)
             .map_err(|errno| Error::os(Operation::Commit, bytes, errno))?;
         self.0.committed = len;
         Ok(())
+    }
+
+    /// Unlocks pages that are about to go, so that they do not count against the limit.
+    fn unlock_tail(&mut self, from: usize, to: usize) {
+        if self.0.options.lock.is_some() {
+            // SAFETY: within the mapping (M1). Pages that stay locked are only counted as such.
+            let _ = unsafe { sys::unlock(self.0.base.add(from), to - from) };
+        }
     }
 
     fn protect_tail(&mut self, from: usize, to: usize, protection: Protection) -> Result<(), Errno> {
@@ -258,6 +263,7 @@ impl Mapping {
     fn shrink_behind_guard(&mut self, len: usize) -> Result<()> {
         let RawMapping { base, committed, reserved, granted: Granted { after, .. }, .. } = self.0;
         if len < committed {
+            self.unlock_tail(len, committed);
             self.drop_pages(len..committed)?;
             self.protect_tail(len, committed, Protection::None)
                 .map_err(|errno| Error::os(Operation::Guard, committed - len, errno))?;

@@ -89,9 +89,12 @@ impl<T: SecretValue> SecretVec<T> {
             return Ok(());
         }
         let refused = Error::capacity(Operation::Secret, additional.saturating_mul(size_of::<T>()));
-        let wanted = len.checked_add(additional).ok_or(refused)?.max(capacity.saturating_mul(2));
-        let layout = Layout::array::<T>(wanted).map_err(|_| refused)?;
-        let (base, place) = reserve(layout, self.ladder)?;
+        let needed = len.checked_add(additional).ok_or(refused)?;
+        let room = |wanted| reserve(Layout::array::<T>(wanted).map_err(|_| refused)?, self.ladder);
+        // Twice as much is a wish: where it is more than can be locked, what is needed will do.
+        let wish = capacity.saturating_mul(2);
+        let doubled = if wish > needed { room(wish).ok() } else { None };
+        let (base, place) = doubled.map_or_else(|| room(needed), Ok)?;
         // G1, G2: the place is zero, and the values come below.
         let value = NonNull::slice_from_raw_parts(base.cast(), len);
         let mut larger = Secret { value, place, owns: PhantomData };
