@@ -242,6 +242,16 @@ impl<C: Pages, A: Access> Protected<C, A> {
     /// Makes the contents readable and writable for as long as the guard lives; pages that can be executed cannot be
     /// meanwhile.
     ///
+    /// ```
+    /// use mapalloc::PageVec;
+    /// use mapalloc::map::Protect;
+    ///
+    /// let mut keys = PageVec::from([1_u64, 2, 3]).into_no_access()?;
+    /// keys.write()?[1] = 20; // open for this statement
+    /// assert_eq!(keys.read()?[1], 20);
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
+    ///
     /// A guard that is forgotten leaves them so.
     ///
     /// # Errors
@@ -254,6 +264,18 @@ impl<C: Pages, A: Access> Protected<C, A> {
     /// Has the kernel refuse every further change of the pages' access and place, for the rest of the program
     /// ([`mseal`](https://docs.kernel.org/userspace-api/mseal.html), Linux 6.10). Nothing unmaps them any more, so the
     /// contents live as long as the program.
+    ///
+    /// ```
+    /// use mapalloc::PageVec;
+    /// use mapalloc::map::Protect;
+    ///
+    /// let table = (0..1000).collect::<PageVec<u32>>().into_read_only()?;
+    /// match table.seal() {
+    ///     Ok(table) => assert_eq!(table[999], 999), // `&'static [u32]`, which nothing can make writable
+    ///     Err(refused) => println!("{}: {} elements come back", refused.error(), refused.into_inner().len()),
+    /// }
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the kernel has no `mseal` or refuses; the object comes back with the error.

@@ -151,6 +151,17 @@ impl MapOptions {
 
     /// Whether to fault all pages in at once, by `MADV_POPULATE_WRITE` (Linux 5.14), instead of each at its first touch. Best
     /// effort, unless [`required`](Self::required).
+    ///
+    /// ```
+    /// use mapalloc::map::MapOptions;
+    /// use mapalloc::observe::Residency;
+    ///
+    /// let ready = MapOptions::new().populate(true).map(1 << 20)?;
+    /// # if ready.granted().missing().is_empty() {
+    /// assert_eq!(Residency::of(&ready)?.resident_bytes(), 1 << 20);
+    /// # }
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
     pub const fn populate(mut self, populate: bool) -> Self {
         self.populate = populate;
         self
@@ -178,6 +189,14 @@ impl MapOptions {
     }
 
     /// What a child of `fork` finds; its own copy, unless this says otherwise.
+    ///
+    /// ```
+    /// use mapalloc::map::{Fork, MapOptions};
+    ///
+    /// let mut seed = MapOptions::new().on_fork(Fork::Wipe).map(32)?;
+    /// seed[0] = 4; // a child finds 0 here, and knows that it must seed anew
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
     pub const fn on_fork(mut self, on_fork: Fork) -> Self {
         self.on_fork = on_fork;
         self
@@ -185,12 +204,27 @@ impl MapOptions {
 
     /// The name of the pages in `/proc/self/maps`, as `[anon:NAME]`, at most 79 bytes. The kernel refuses it if it was built
     /// without `CONFIG_ANON_VMA_NAME`.
+    ///
+    /// ```
+    /// use mapalloc::map::{Features, MapOptions};
+    ///
+    /// let frames = MapOptions::new().name(c"frames").best_effort(Features::NAME).map(1 << 20)?;
+    /// println!("named: {}", !frames.granted().missing().contains(Features::NAME));
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
     pub const fn name(mut self, name: &'static CStr) -> Self {
         self.name = Some(name);
         self
     }
 
     /// Where the memory comes from.
+    ///
+    /// ```
+    /// use mapalloc::map::{Features, MapOptions, Numa};
+    ///
+    /// let spread = MapOptions::new().numa(Numa::Interleave(0b11)).best_effort(Features::NUMA).map(1 << 20)?;
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
     pub const fn numa(mut self, numa: Numa) -> Self {
         self.numa = Some(numa);
         self

@@ -105,6 +105,17 @@ impl<T> PageVec<T> {
     /// Gives the memory of the pages behind the elements back and keeps the capacity: the next use of that room faults new
     /// pages in. For a buffer that is kept, but not needed for a while.
     ///
+    /// ```
+    /// use mapalloc::PageVec;
+    ///
+    /// let mut buffer = PageVec::from([1_u8; 100_000]);
+    /// let room = buffer.capacity();
+    /// buffer.truncate(10);
+    /// buffer.decommit()?; // all but the first page
+    /// assert_eq!((buffer.capacity(), &buffer[..]), (room, &[1; 10][..]));
+    /// # Ok::<(), mapalloc::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the kernel refuses; the elements are as they were.
     pub fn decommit(&mut self) -> Result<()> {
@@ -118,6 +129,15 @@ impl<T> PageVec<T> {
     ///
     /// Where the element type is known to allow it, the cargo features `zerocopy` and `bytemuck` give the safe
     /// `resize_zeroed`.
+    ///
+    /// ```
+    /// use mapalloc::PageVec;
+    ///
+    /// let mut table = PageVec::from([7_u64]);
+    /// // SAFETY: zero is a `u64`.
+    /// unsafe { table.resize_zeroed_unchecked(1 << 20) }; // 8 MiB, of which one page is touched
+    /// assert_eq!((table[0], table[1 << 19]), (7, 0));
+    /// ```
     ///
     /// # Safety
     /// A `T` may have all its bytes zero.
