@@ -5,12 +5,43 @@
 
 use super::{Granted, Mapping, RawMapping};
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, PageAdvice, Protection};
+use crate::sys::{self, Errno, PageAdvice, Protection};
+use core::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// How many forks lie between this process and the one that the program started as, and one.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+static IS_COUNTED: AtomicBool = AtomicBool::new(false);
+
+/// Has forks counted from now on. Whoever looks at mappings in a handler of its own for the child calls this before it
+/// registers that, since handlers run in the order of their registration.
+pub(crate) fn count_forks() -> core::result::Result<(), Errno> {
+    extern "C" fn nothing() {}
+    extern "C" fn count() {
+        GENERATION.fetch_add(1, Relaxed);
+    }
+    // Two threads that come here at once register two handlers, and a fork then counts twice, which is as good.
+    if !IS_COUNTED.load(Acquire) {
+        sys::at_fork(nothing, nothing, count)?;
+        IS_COUNTED.store(true, Release);
+    }
+    Ok(())
+}
+
+/// What tells this process from its parents and children, never zero. The number of a process alone does not, since a child
+/// in a namespace of its own may have its parent's; the count of forks alone does not where a child is made past the C
+/// library.
+pub(super) fn this_process() -> u64 {
+    u64::from(sys::process_id() as u32) << 32 | u64::from(GENERATION.load(Relaxed))
+}
 
 impl Mapping {
     /// Whether this is a child of `fork` that has not got the pages (M5).
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.0.process != 0 && self.0.process != sys::process_id()
+        self.0.process != 0 && self.0.process != this_process()
     }
 
     /// Puts zeros between guards where a child has nothing, left out of core dumps and of its own children; from then on it

@@ -3,6 +3,7 @@
 //!
 //! Such memory is shared by its nature: a child of `fork` would see what the parent writes. So it is left out of children.
 
+use super::child::{count_forks, this_process};
 use super::{Features, Fork, Granted, Guard, MapOptions, Mapping, RawMapping};
 use crate::error::{Error, Operation, Result};
 use crate::page::page_size;
@@ -14,6 +15,7 @@ impl Mapping {
         let guard = page_size();
         let total = len.checked_add(2 * guard).ok_or(Error::capacity(Operation::Secret, len))?;
         let refused = |errno| Error::os(Operation::Secret, len, errno);
+        count_forks().map_err(refused)?;
         let start = sys::map_secret(total).map_err(refused)?;
         // SAFETY: the guards lie within the pages that were mapped above.
         let base = unsafe { start.add(guard) };
@@ -29,7 +31,7 @@ impl Mapping {
                 after: guard,
                 ..Granted::NOTHING
             },
-            process: sys::process_id(),
+            process: this_process(),
         });
         // SAFETY: the mapping's own pages, which nothing refers to yet.
         unsafe {

@@ -3,6 +3,7 @@
 //! The order of the steps follows from what they exclude: guards go in before the pages are locked, since locked pages take
 //! none; policies that decide which memory is used (NUMA, huge pages) come before anything that touches it.
 
+use super::child::{count_forks, this_process};
 use super::{Advice, Backing, Features, Fork, Granted, Guard, Lock, MapOptions, Mapping, Numa, RawMapping};
 use crate::error::{Error, Operation, Result};
 use crate::page::{checked_round_up, page_size};
@@ -28,6 +29,9 @@ impl Plan {
 impl MapOptions {
     /// A mapping of `reserved` bytes, all of them committed or none.
     pub(super) fn make(self, reserved: usize, commit: bool) -> Result<Mapping> {
+        if self.on_fork == Fork::Omit {
+            count_forks().map_err(|errno| Error::os(Operation::Map, reserved, errno))?;
+        }
         if !self.align.is_power_of_two() {
             return Err(Error::alignment(Operation::Map, self.align));
         }
@@ -59,7 +63,7 @@ impl MapOptions {
         let failed = |errno| Error::os(Operation::Map, plan.len, errno);
         let (start, kind) = match backing {
             Backing::HugeTlb(_) if !commit => return Err(failed(libc::EOPNOTSUPP)),
-            Backing::HugeTlb(size) => self.map_hugetlb(plan, size).map_err(failed)?,
+            Backing::HugeTlb(size) => retrying(|| self.map_hugetlb(plan, size)).map_err(failed)?,
             Backing::Transparent if sys::huge_pages_are_off() => return Err(failed(libc::EINVAL)),
             _ if commit => self.map_anonymous(plan)?,
             // The guards have no access because nothing has.
@@ -79,7 +83,7 @@ impl MapOptions {
                 before: plan.before,
                 after: plan.after,
             },
-            process: if self.on_fork == Fork::Omit { sys::process_id() } else { 0 },
+            process: if self.on_fork == Fork::Omit { this_process() } else { 0 },
         });
         if backing == Backing::Transparent {
             mapping.advise_reserved(Advice::HugePage, 0..plan.len)?;
@@ -249,6 +253,14 @@ impl Numa {
 fn preferring_huge<T>(plan: Plan, attempt: impl Fn(usize) -> Result<T, Errno>) -> Result<T, Errno> {
     let preferred = super::preferred_align(plan.align, plan.len);
     attempt(preferred).or_else(|errno| if preferred > plan.align { attempt(plan.align) } else { Err(errno) })
+}
+
+/// Calls again where another thread took the place that had been found free.
+fn retrying<T>(attempt: impl Fn() -> core::result::Result<T, Errno>) -> core::result::Result<T, Errno> {
+    const ATTEMPTS: usize = 16;
+    (1..ATTEMPTS)
+        .find_map(|_| Some(attempt()).filter(|made| !matches!(made, Err(libc::EEXIST))))
+        .unwrap_or_else(attempt)
 }
 
 /// `len` rounded up to whole units, if that is a size a mapping can have.

@@ -13,7 +13,7 @@
 //!   (the page size, or that of the hugetlb pages), `reserved` is not zero and at most `isize::MAX`.
 //! * **M3** `base` is a multiple of `options.alignment()`, a power of two that is at least the page size.
 //! * **M4** a committed byte that was never written since it was committed or decommitted reads zero.
-//! * **M5** `process` is zero, or the number of the process that has the pages: its children do not.
+//! * **M5** `process` is zero, or says which process has the pages: its children do not.
 
 mod access;
 mod advice;
@@ -34,6 +34,7 @@ pub use access::{
 };
 pub use advice::Advice;
 pub(crate) use by_address::ByAddress;
+pub(crate) use child::count_forks;
 pub use granted::{Backing, Features, Granted, Guard};
 pub use options::{Fork, Lock, MapOptions, Numa};
 pub(crate) use region::Region;
@@ -73,7 +74,7 @@ pub struct RawMapping {
     reserved: usize,
     options: MapOptions,
     granted: Granted,
-    process: i32,
+    process: u64,
 }
 
 impl RawMapping {

@@ -9,7 +9,7 @@
 //! * **T1** An entry belongs to whoever owns the pages at its address; nobody else looks it up, takes it or puts it back. So
 //!   nothing else may get the address as long as there is an entry, also in a child of `fork` that has not got the pages.
 
-use super::{ByAddress, Mapping, RawMapping};
+use super::{ByAddress, Mapping, RawMapping, count_forks};
 use crate::error::{Error, Operation, Result};
 use crate::lock::Mutex;
 use crate::sys;
@@ -47,7 +47,7 @@ pub(crate) fn insert(mapping: Mapping, stable: bool) -> Result<NonNull<u8>> {
     let refused = |errno| Error::os(Operation::Allocate, size_of::<Entry>(), errno);
     let mut table = TABLE.lock();
     if !table.watches_fork {
-        sys::at_fork(prepare, parent, child).map_err(refused)?;
+        count_forks().and_then(|()| sys::at_fork(prepare, parent, child)).map_err(refused)?;
         table.watches_fork = true;
     }
     if !table.entries.promise() {

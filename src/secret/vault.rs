@@ -3,6 +3,7 @@
 //! A vault is a mapping between guard pages, closed (without access) while none of its secrets is borrowed. Small secrets
 //! share one, in slots of one size, so that a lock limit of a few MiB holds thousands of them; a larger one has a vault of
 //! its own. One lock guards the table: a borrow is a system call or two anyway, which the kernel does one after the other.
+//! Nothing under it calls the program's allocator, which may have locks of its own to hold across a `fork`.
 //!
 //! # Invariants
 //! * **W1** A slot whose bit in `free` is clear belongs to the secret that it was given to; one whose bit is set reads zero.
@@ -12,13 +13,13 @@
 use super::Secrecy;
 use crate::error::{Error, Operation, Result};
 use crate::lock::Mutex;
-use crate::map::{Fork, Lock, MapOptions, Mapping};
+use crate::map::{ByAddress, Fork, Lock, MapOptions, Mapping, RawMapping, count_forks};
 use crate::page::{page_size, round_up};
 use crate::sys::{self, Protection};
 use core::alloc::Layout;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
-use std::vec::Vec;
 
 /// The length of a vault for small secrets, where that is whole pages.
 const SHARED_BYTES: usize = 16 << 10;
@@ -26,29 +27,37 @@ const SHARED_BYTES: usize = 16 << 10;
 /// The smallest slot, in bytes.
 const MIN_SLOT: usize = 16;
 
+/// Words for the slots of the largest vault for small secrets: 64 KiB, one page on some systems.
+const WORDS: usize = (64 << 10) / MIN_SLOT / 64;
+
+#[derive(Clone, Copy)]
 struct Vault {
-    pages: Mapping,
+    raw: RawMapping,
     secrecy: Secrecy,
     /// The size of a slot in bytes: a power of two, or the whole vault.
     slot: usize,
-    free: Vec<u64>,
+    free: [u64; WORDS],
     used: usize,
     readers: usize,
     writers: usize,
     lost: bool,
 }
 
+// SAFETY: a vault is the right to its pages, which can move to another thread.
+unsafe impl Send for Vault {}
+
 struct Table {
-    vaults: Vec<Option<Vault>>,
+    /// By the address of their pages.
+    vaults: ByAddress<Vault>,
     watches_fork: bool,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { vaults: Vec::new(), watches_fork: false });
+static TABLE: Mutex<Table> = Mutex::new(Table { vaults: ByAddress::new(), watches_fork: false });
 
-/// Where a secret lies: its vault in the table, its address, and how many bytes are there.
+/// Where a secret lies: its vault, by the address of its pages, its own address, and how many bytes are there.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    vault: usize,
+    vault: NonNull<u8>,
     pub(super) base: NonNull<u8>,
     pub(super) size: usize,
 }
@@ -90,7 +99,7 @@ pub(super) unsafe fn release(place: Place) {
     vault.give_back(Use::Write);
     vault.put_slot(place.base);
     if vault.used == 0 {
-        table.retire(place.vault);
+        table.retire(place);
     }
 }
 
@@ -129,13 +138,11 @@ pub(super) unsafe fn wipe(base: NonNull<u8>, len: usize) {
 impl Vault {
     fn new(secrecy: Secrecy, slot: usize, align: usize) -> Result<Self> {
         let len = round_up(slot.max(if slot < page_size() { SHARED_BYTES } else { 0 }), page_size());
-        let count = len / slot;
-        let refused = |_| Error::os(Operation::Allocate, count.div_ceil(8), libc::ENOMEM);
-        let mut free = Vec::new();
-        free.try_reserve_exact(count.div_ceil(64)).map_err(refused)?;
-        free.extend(
-            (0..count).step_by(64).map(|first| if count - first < 64 { (1 << (count - first)) - 1 } else { !0 }),
-        );
+        let count = (len / slot).min(WORDS * 64);
+        let mut free = [0; WORDS];
+        for (word, first) in free.iter_mut().zip((0..count).step_by(64)) {
+            *word = if count - first < 64 { (1 << (count - first)) - 1 } else { !0 };
+        }
         let options = MapOptions::new().align(align).guard_pages(1, 1).dump(false).on_fork(Fork::Wipe);
         let mut pages = match secrecy {
             // Its pages have the alignment of pages and no more.
@@ -146,7 +153,22 @@ impl Vault {
         };
         // SAFETY: nothing refers to the pages; W2.
         unsafe { pages.set_protection(Protection::None) }?;
-        Ok(Self { pages, secrecy, slot, free, used: 0, readers: 0, writers: 0, lost: false })
+        Ok(Self { raw: pages.into_raw(), secrecy, slot, free, used: 0, readers: 0, writers: 0, lost: false })
+    }
+
+    /// Works on the pages of a vault that stays.
+    fn with_pages<R>(&mut self, work: impl FnOnce(&mut Mapping) -> R) -> R {
+        // SAFETY: the value stands for the vault and makes no second mapping, since it is not dropped.
+        let mut pages = ManuallyDrop::new(unsafe { Mapping::from_raw(self.raw) });
+        let answer = work(&mut pages);
+        self.raw = ManuallyDrop::into_inner(pages).into_raw();
+        answer
+    }
+
+    /// Gives the pages of a vault back that has left the table.
+    fn end(self) {
+        // SAFETY: the vault was the only right to the pages, and is not used again.
+        drop(unsafe { Mapping::from_raw(self.raw) });
     }
 
     fn take_slot(&mut self) -> Option<NonNull<u8>> {
@@ -155,11 +177,11 @@ impl Vault {
         *bits &= *bits - 1;
         self.used += 1;
         // An address within the mapping; without access for now (W2).
-        NonNull::new(self.pages.as_mut_ptr().wrapping_add(slot * self.slot))
+        NonNull::new(self.raw.base().as_ptr().wrapping_add(slot * self.slot))
     }
 
     fn put_slot(&mut self, base: NonNull<u8>) {
-        let slot = (base.addr().get() - self.pages.as_ptr().addr()) / self.slot;
+        let slot = (base.addr().get() - self.raw.base().addr().get()) / self.slot;
         self.free[slot / 64] |= 1 << (slot % 64);
         self.used -= 1;
     }
@@ -181,7 +203,7 @@ impl Vault {
 
     fn borrow(&mut self, purpose: Use) -> Result<()> {
         if self.lost {
-            return Err(Error::os(Operation::Protect, self.pages.len(), libc::EFAULT));
+            return Err(Error::os(Operation::Protect, self.raw.committed(), libc::EFAULT));
         }
         let before = self.protection();
         *self.count(purpose) += 1;
@@ -205,27 +227,27 @@ impl Vault {
         if protection == before {
             return Ok(());
         }
-        // SAFETY: by W2 every borrow that needs an access is counted.
-        unsafe { self.pages.set_protection(protection) }
+        self.with_pages(|pages| {
+            // SAFETY: by W2 every borrow that needs an access is counted.
+            unsafe { pages.set_protection(protection) }
+        })
     }
 }
 
 impl Table {
     fn vault(&mut self, place: Place) -> Option<&mut Vault> {
-        self.vaults.get_mut(place.vault)?.as_mut()
+        self.vaults.get(place.vault)
     }
 
     fn place(&mut self, layout: Layout, secrecy: Secrecy) -> Result<Place> {
         let wanted = layout.size().max(layout.align()).max(MIN_SLOT);
         let is_small = wanted <= page_size() / 2;
         let slot = if is_small { wanted.next_power_of_two() } else { round_up(layout.size(), page_size()) };
-        let fits = |vault: &Vault| is_small && vault.slot == slot && vault.secrecy == secrecy && !vault.lost;
-        for (index, vault) in self.vaults.iter_mut().enumerate() {
-            if let Some(vault) = vault.as_mut().filter(|vault| fits(vault))
-                && let Some(base) = vault.take_slot()
-            {
-                return Ok(Place { vault: index, base, size: slot });
-            }
+        let fits = |vault: &&mut Vault| is_small && vault.slot == slot && vault.secrecy == secrecy && !vault.lost;
+        let found =
+            self.vaults.values_mut().filter(fits).find_map(|vault| Some((vault.raw.base(), vault.take_slot()?)));
+        if let Some((vault, base)) = found {
+            return Ok(Place { vault, base, size: slot });
         }
         let vault = Vault::new(secrecy, slot, layout.align()).or_else(|error| {
             // Vaults that are kept for the next secret count against the same limits.
@@ -236,40 +258,44 @@ impl Table {
 
     /// Puts a new vault into the table and takes its first slot.
     fn enter(&mut self, mut vault: Vault) -> Result<Place> {
-        let refused = Error::os(Operation::Allocate, size_of::<Option<Vault>>(), libc::ENOMEM);
-        let base = vault.take_slot().ok_or(refused)?;
-        let size = vault.slot;
-        let index = self.vaults.iter().position(Option::is_none).unwrap_or(self.vaults.len());
-        if index == self.vaults.len() {
-            self.vaults.try_reserve(1).map_err(|_| refused)?;
-            self.vaults.push(None);
-        }
-        self.vaults[index] = Some(vault);
-        Ok(Place { vault: index, base, size })
+        let refused = Error::os(Operation::Allocate, size_of::<Vault>(), libc::ENOMEM);
+        let taken = vault.take_slot().filter(|_| self.vaults.promise());
+        let Some(base) = taken else {
+            vault.end();
+            return Err(refused);
+        };
+        self.vaults.insert(vault.raw.base(), vault);
+        Ok(Place { vault: vault.raw.base(), base, size: vault.slot })
     }
 
     /// Gives a vault without secrets back, unless it is the only unused one for its size and so kept for the next.
-    fn retire(&mut self, index: usize) {
-        let Some(vault) = &self.vaults[index] else { return };
-        let like = |other: &Vault| other.slot == vault.slot && other.secrecy == vault.secrecy && other.used == 0;
-        let is_shared = vault.slot < page_size();
-        if !is_shared || self.vaults.iter().flatten().filter(|other| like(other)).count() > 1 {
-            self.vaults[index] = None;
+    fn retire(&mut self, place: Place) {
+        let Some(&mut Vault { slot, secrecy, .. }) = self.vault(place) else { return };
+        let like = |other: &&mut Vault| other.slot == slot && other.secrecy == secrecy && other.used == 0;
+        let is_shared = slot < page_size();
+        if (!is_shared || self.vaults.values_mut().filter(like).count() > 1)
+            && let Some(vault) = self.vaults.remove(place.vault)
+        {
+            vault.end();
         }
     }
 
     /// Gives all vaults without secrets back; says whether there were any.
     fn drop_unused(&mut self) -> bool {
         let mut any = false;
-        for vault in &mut self.vaults {
-            any |= vault.take_if(|vault| vault.used == 0).is_some();
+        loop {
+            let unused = self.vaults.values_mut().find(|vault| vault.used == 0).map(|vault| vault.raw.base());
+            let Some(vault) = unused.and_then(|base| self.vaults.remove(base)) else { break };
+            vault.end();
+            any = true;
         }
         any
     }
 
     fn watch_fork(&mut self) -> Result<()> {
         if !self.watches_fork {
-            sys::at_fork(prepare, parent, child)
+            count_forks()
+                .and_then(|()| sys::at_fork(prepare, parent, child))
                 .map_err(|errno| Error::os(Operation::Allocate, size_of::<Vault>(), errno))?;
             self.watches_fork = true;
         }
@@ -289,13 +315,15 @@ unsafe extern "C" fn parent() {
 unsafe extern "C" fn child() {
     // SAFETY: as in the parent: the child starts as a copy of the thread that took the lock.
     unsafe { TABLE.raw().release() };
-    for vault in TABLE.lock().vaults.iter_mut().flatten() {
+    for vault in TABLE.lock().vaults.values_mut() {
         // Locked pages read zero by themselves; hidden ones are not there. Borrows of this thread go on, on zeros. Neither is
         // locked here, so no secret that wants that is given a place in them.
         vault.secrecy = Secrecy::Swappable;
         let protection = vault.protection();
-        let restored = vault.pages.restore_after_fork();
-        // SAFETY: W2 as before the fork.
-        vault.lost = restored.and_then(|()| unsafe { vault.pages.set_protection(protection) }).is_err();
+        let restored = vault.with_pages(|pages| {
+            // SAFETY: W2 as before the fork.
+            pages.restore_after_fork().and_then(|()| unsafe { pages.set_protection(protection) })
+        });
+        vault.lost = restored.is_err();
     }
 }

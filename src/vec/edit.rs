@@ -151,8 +151,8 @@ impl<T> PageVec<T> {
         self.len += count;
     }
 
-    /// Moves the elements from `at` on into a new vector, with the same options. The capacity of this one stays; if it is in a
-    /// reservation, so are its addresses, except that with an `at` of 0 all goes with the elements.
+    /// Moves the elements from `at` on into a new vector, with the same options. The capacity of this one stays, and so do the
+    /// addresses of one with a reservation.
     ///
     /// # Panics
     /// If `at` is past the length.
@@ -161,7 +161,7 @@ impl<T> PageVec<T> {
     pub fn split_off(&mut self, at: usize) -> Self {
         let len = self.len;
         assert!(at <= len, "`at` split index (is {at}) should be <= len (is {len})");
-        if at == 0 {
+        if at == 0 && self.reserved().is_none() {
             // The pages go with the elements, and as many new ones, which take no memory yet, stay.
             let empty = self.empty_like(self.capacity());
             return mem::replace(self, empty);
