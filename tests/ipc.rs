@@ -149,6 +149,42 @@ fn sealed_bytes_cannot_be_changed_by_anyone() {
 }
 
 #[test]
+fn pages_stay_when_the_descriptor_is_closed() {
+    let file = MemoryFile::new(c"closed", 100).unwrap();
+    let (pages, other) = (file.map().unwrap(), file.map().unwrap());
+    let name = Name::new("closed");
+    let named = NamedMemory::create(&name, 100, 0o600).unwrap();
+    let named_pages = named.map().unwrap();
+    drop((file, named));
+    pages.write_at(0, b"still").unwrap();
+    let mut seen = [0; 5];
+    other.read_at(0, &mut seen).unwrap();
+    assert_eq!(&seen, b"still");
+    named_pages.write_at(0, b"there").unwrap();
+    NamedMemory::open(&name, 100).unwrap().map().unwrap().read_at(0, &mut seen).unwrap();
+    assert_eq!(&seen, b"there");
+    // A ring's ends have descriptors of their own.
+    let ring = Ring::new(1).unwrap();
+    let (mut producer, mut consumer) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    drop(ring);
+    producer.write_all(b"still").unwrap();
+    consumer.read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"still");
+    // One that was closed behind the back of its owner is an error, not a surprise.
+    let file = MemoryFile::new(c"stolen", 100).unwrap();
+    let stolen = file.as_raw_fd();
+    let code = in_fork(|| {
+        // SAFETY: plain integers; the child ends without using the descriptor again.
+        unsafe { libc::close(stolen) };
+        let is_ebadf = |error: mapalloc::Error| error.raw_os_error() == Some(libc::EBADF);
+        i32::from(
+            !(file.len().is_err_and(is_ebadf) && file.map().is_err_and(is_ebadf) && file.seals().is_err_and(is_ebadf)),
+        )
+    });
+    assert_eq!(code, 0);
+}
+
+#[test]
 fn what_is_no_memory_file_is_refused() {
     let file = fs::File::open("/proc/self/exe").unwrap();
     assert_eq!(MemoryFile::from_fd(file.into()).unwrap_err().raw_os_error(), Some(libc::EINVAL));
