@@ -36,6 +36,15 @@ pub enum Operation {
     Advise,
     /// Asking which pages are in memory, [`mincore(2)`](https://man7.org/linux/man-pages/man2/mincore.2.html).
     Observe,
+    /// Asking how long a file is, [`fstat(2)`](https://man7.org/linux/man-pages/man2/fstat.2.html).
+    Inspect,
+    /// Making a file longer, [`fallocate(2)`](https://man7.org/linux/man-pages/man2/fallocate.2.html).
+    Extend,
+    /// Handing pages of a file to its storage, [`msync(2)`](https://man7.org/linux/man-pages/man2/msync.2.html).
+    Flush,
+    /// Copying out of pages of a file or into them,
+    /// [`process_vm_readv(2)`](https://man7.org/linux/man-pages/man2/process_vm_readv.2.html).
+    Copy,
     /// Computing the size of an allocation.
     Allocate,
 }
@@ -56,6 +65,10 @@ impl Operation {
             Self::Secret => "memfd_secret",
             Self::Advise => "madvise",
             Self::Observe => "mincore",
+            Self::Inspect => "fstat",
+            Self::Extend => "fallocate",
+            Self::Flush => "msync",
+            Self::Copy => "copy",
             Self::Allocate => "allocation",
         }
     }
@@ -68,6 +81,8 @@ enum Cause {
     Capacity,
     Alignment,
     Reservation,
+    PastEnd,
+    OtherFile,
 }
 
 /// The error of every operation on pages: which operation, on how many bytes, and why it failed.
@@ -107,6 +122,16 @@ impl Error {
     /// Room past a reservation whose addresses are not to move.
     pub(crate) const fn reservation(bytes: usize) -> Self {
         Self { operation: Operation::Allocate, bytes, cause: Cause::Reservation }
+    }
+
+    /// A range that is not inside the file.
+    pub(crate) const fn past_end(operation: Operation, bytes: usize) -> Self {
+        Self { operation, bytes, cause: Cause::PastEnd }
+    }
+
+    /// A file that is not the one that is mapped.
+    pub(crate) const fn other_file(operation: Operation, bytes: usize) -> Self {
+        Self { operation, bytes, cause: Cause::OtherFile }
     }
 
     /// The operation that failed.
@@ -149,6 +174,8 @@ impl fmt::Display for Error {
             Cause::OutOfRange => write!(f, "{name} of {bytes} bytes: the range is outside the mapping"),
             Cause::Capacity => write!(f, "{name} of {bytes} bytes: not a size that can be mapped"),
             Cause::Reservation => write!(f, "{name} of {bytes} bytes: more than is reserved"),
+            Cause::PastEnd => write!(f, "{name} of {bytes} bytes: the range is outside the file"),
+            Cause::OtherFile => write!(f, "{name} of {bytes} bytes: not the file that is mapped"),
             Cause::Alignment => write!(f, "{name}: alignment {bytes} is not a power of two"),
         }
     }

@@ -65,6 +65,21 @@
 //! # Ok::<(), mapalloc::Error>(())
 //! ```
 //!
+//! # For files: [`file`]
+//!
+//! A [`file::FileMap`] is a file, or any range of it, as memory: to read, to write, or to change without the file. Another
+//! process can cut the file at any time. Reading and writing through the map then gives an error, and no signal:
+//!
+//! ```
+//! use mapalloc::file::{FileMap, ReadOnly};
+//!
+//! let program = FileMap::<ReadOnly>::new(std::fs::File::open("/proc/self/exe")?)?;
+//! let mut magic = [0; 4];
+//! program.read_at(0, &mut magic)?;
+//! assert_eq!(&magic, b"\x7fELF");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! # When not to use it
 //! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
 //!   65,530 in a process. Use ordinary collections on `PageAlloc` for those.
@@ -77,13 +92,13 @@
 //! Arrows point down only; a room uses only rooms below it.
 //!
 //! ```text
-//! global      shared   secret               PageAlloc; frozen vectors; secrets
-//!    |          |         |
-//!    |        boxed  vec  |                 PageBox, PageVec
-//!    |           \   /    |
-//!  heap          pages    |                 the engine; blocks of whole pages by layout
-//!    |             |      |
-//!    +----------- map ----+                 owned mappings: all that maps, moves, protects and unmaps
+//! global      shared   secret  file         PageAlloc; frozen vectors; secrets; files as memory
+//!    |          |         |     |
+//!    |        boxed  vec  |     |           PageBox, PageVec
+//!    |           \   /    |     |
+//!  heap          pages    |     |           the engine; blocks of whole pages by layout
+//!    |             |      |     |
+//!    +----------- map ----+-----+           owned mappings: all that maps, moves, protects and unmaps
 //!                  |
 //!                 sys                       the only system calls
 //!      lock, page, error, stats             a lock, arithmetic and plain values
@@ -95,6 +110,7 @@
 
 mod boxed;
 mod error;
+pub mod file;
 mod global;
 mod heap;
 mod lock;
