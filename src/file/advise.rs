@@ -100,10 +100,10 @@ impl<K: Kind> FileMap<K> {
     /// # Errors
     /// If the range is not within the map, the kernel refuses, or there is no memory for the answer.
     pub fn residency(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
-        let (base, bytes) = self.pages(self.resolve(Operation::Observe, range)?).unwrap_or((self.start, 0));
-        let first = base.addr().get();
+        let pages = self.pages(self.resolve(Operation::Observe, range)?);
+        let addresses = pages.map_or(0..0, |(base, bytes)| base.addr().get()..base.addr().get() + bytes);
         // SAFETY: the map's own pages (L1).
-        unsafe { Residency::of_pages(base.as_ptr(), first..first + bytes) }
+        unsafe { Residency::of_pages(self.as_ptr(), addresses) }
     }
 
     /// Calls for the pages of a range, if it has any.

@@ -12,7 +12,7 @@ use core::sync::atomic::{
 /// An atomic integer.
 ///
 /// # Safety
-/// All bytes of its size are a value, and it has no more bytes than those.
+/// Every pattern of bytes of its size is a value of it, and whatever is done with a shared reference to it is atomic.
 pub unsafe trait Atomic: Sync + 'static {}
 
 macro_rules! atomics {

@@ -10,7 +10,7 @@ impl<K: Kind> FileMap<K> {
     /// Copies the bytes from `at` on into `buffer`, all of it.
     ///
     /// The copy is not one step: who writes to the file meanwhile may show in a part of it. Bytes between the end of the
-    /// file and the end of its last page read zero.
+    /// file and the end of its last page are zero, or what somebody has written there by a map.
     ///
     /// The kernel copies, by [`process_vm_readv(2)`](https://man7.org/linux/man-pages/man2/process_vm_readv.2.html), or
     /// through a pipe where a sandbox forbids that.
@@ -25,7 +25,7 @@ impl<K: Kind> FileMap<K> {
             .map_err(|errno| Error::os(Operation::Copy, buffer.len(), errno))
     }
 
-    /// Reads a page of the range in after the other, by `MADV_POPULATE_READ` (Linux 5.14).
+    /// Reads the pages of a range in, one after the other, by `MADV_POPULATE_READ` (Linux 5.14).
     ///
     /// If that succeeds, reading the range does not fault, as long as the file does not become shorter.
     ///
@@ -56,7 +56,7 @@ impl<K: Writable> FileMap<K> {
     /// Copies `bytes` into the map at `at`, all of them.
     ///
     /// The copy is not one step: who reads the file meanwhile may see a part of it. What is written between the end of the
-    /// file and the end of its last page does not become part of the file.
+    /// file and the end of its last page does not become part of the file, and is no error.
     ///
     /// # Errors
     /// If the range is not within the map, or a page is not there (`EFAULT`): it lies behind the end of a file that has
@@ -68,7 +68,7 @@ impl<K: Writable> FileMap<K> {
             .map_err(|errno| Error::os(Operation::Copy, bytes.len(), errno))
     }
 
-    /// Makes every page of the range ready to be written to, by `MADV_POPULATE_WRITE` (Linux 5.14): the file system sets
+    /// Makes every page of a range ready to be written to, by `MADV_POPULATE_WRITE` (Linux 5.14): the file system sets
     /// space aside for it, and a [`Private`](super::Private) map copies it. The contents stay.
     ///
     /// If that succeeds, neither reading the range nor writing to it faults, as long as the file does not become shorter; on

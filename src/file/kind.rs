@@ -40,8 +40,10 @@ impl How {
 #[derive(Debug)]
 pub enum ReadWrite {}
 
-/// The contents can be read and written. What is written stays in the map, in copies of the pages. Of pages that were not
-/// written to the kernel does not say whether they follow the file; on Linux they do.
+/// The contents can be read and written. What is written stays in the map, in copies of the pages.
+///
+/// A page is the file's, and follows it, until it is written to; from then on it is as the file was at that time. If the
+/// file ended in such a page and becomes longer, the new bytes of that page are not seen.
 #[derive(Debug)]
 pub enum Private {}
 
