@@ -218,6 +218,12 @@ mod tests {
         assert_eq!(error.raw_os_error(), None);
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "madvise of 4096 bytes: the range is outside the mapping");
+        let errors = [Error::past_end(Operation::Map, 5), Error::other_file(Operation::Remap, 5)];
+        assert!(errors.iter().all(|error| error.raw_os_error().is_none()));
+        assert_eq!(
+            errors.map(|error| error.to_string()),
+            ["mmap of 5 bytes: the range is outside the file", "mremap of 5 bytes: not the file that is mapped"]
+        );
     }
 
     #[test]

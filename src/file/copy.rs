@@ -12,8 +12,8 @@ impl<K: Kind> FileMap<K> {
     /// The copy is not one step: who writes to the file meanwhile may show in a part of it. Bytes between the end of the
     /// file and the end of its last page are zero, or what somebody has written there by a map.
     ///
-    /// The kernel copies, by [`process_vm_readv(2)`](https://man7.org/linux/man-pages/man2/process_vm_readv.2.html), or
-    /// through a pipe where a sandbox forbids that.
+    /// The copy is a system call, [`process_vm_readv(2)`](https://man7.org/linux/man-pages/man2/process_vm_readv.2.html),
+    /// or goes through a pipe where a sandbox forbids that.
     ///
     /// # Errors
     /// If the range is not within the map, or a page is not there (`EFAULT`): it lies behind the end of a file that has
@@ -71,8 +71,8 @@ impl<K: Writable> FileMap<K> {
     /// Makes every page of a range ready to be written to, by `MADV_POPULATE_WRITE` (Linux 5.14): the file system sets
     /// space aside for it, and a [`Private`](super::Private) map copies it. The contents stay.
     ///
-    /// If that succeeds, neither reading the range nor writing to it faults, as long as the file does not become shorter; on
-    /// file systems that share blocks between files, or write pages elsewhere each time, also not before the next flush.
+    /// If that succeeds, neither reading the range nor writing to it faults, as long as the file does not become shorter.
+    /// A file system that writes a page to a new place each time may need space again once the page was written back.
     ///
     /// # Errors
     /// As for [`check`](Self::check), and `EFAULT` where the file system has no space.

@@ -158,7 +158,8 @@ pub(crate) fn file_status(file: c_int) -> Result<FileStatus, Errno> {
         len: status.st_size as u64,
         identity: (status.st_dev, status.st_ino),
         is_regular: status.st_mode & libc::S_IFMT == libc::S_IFREG,
-        is_hugetlb: known && system.f_type == libc::HUGETLBFS_MAGIC,
+        // The number has 32 bits, in an integer that is another one in each C library.
+        is_hugetlb: known && system.f_type as u32 == libc::HUGETLBFS_MAGIC as u32,
     })
 }
 

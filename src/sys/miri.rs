@@ -42,7 +42,8 @@ pub(crate) fn map_secret(_len: usize) -> Result<NonNull<u8>, Errno> {
 }
 
 /// Refused.
-pub(crate) fn map_file(_file: c_int, _offset: u64, _len: usize, _how: FilePages) -> Result<NonNull<u8>, Errno> {
+pub(crate) fn map_file(_file: c_int, _offset: u64, _len: usize, how: FilePages) -> Result<NonNull<u8>, Errno> {
+    let _ = (how.shared, how.writable, how.no_reserve);
     Err(libc::ENOSYS)
 }
 

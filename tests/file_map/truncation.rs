@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -170,83 +170,82 @@ fn copies_survive_a_file_that_is_cut_all_the_time() {
     });
 }
 
-/// A file system of this process' own, if it may have one: the mount is gone with the process.
-fn mount(kind: &str, options: &str) -> Option<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("mapalloc-mount-{}", std::process::id()));
-    fs::create_dir(&folder).unwrap();
-    let text = |text: &str| CString::new(text).unwrap();
-    let (source, kind, options) = (text("none"), text(kind), text(options));
-    let place = CString::new(folder.as_os_str().as_bytes()).unwrap();
-    // SAFETY: C strings, and a namespace that only this process is in.
-    let mounted = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(null(), c"/".as_ptr(), null(), libc::MS_REC | libc::MS_PRIVATE, null()) == 0
-            && libc::mount(source.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) == 0
-    };
-    if mounted {
-        return Some(folder);
-    }
-    println!("no mount of {kind:?}: {}", std::io::Error::last_os_error());
-    fs::remove_dir(&folder).unwrap();
-    None
+/// A file system of this process' own, in a folder that is gone with the value; the mount is gone with the process at the
+/// latest.
+struct Mount {
+    folder: PathBuf,
+    place: CString,
 }
 
-fn unmount(folder: &Path) {
-    let place = CString::new(folder.as_os_str().as_bytes()).unwrap();
-    // SAFETY: a C string.
-    assert_eq!(unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) }, 0);
-    fs::remove_dir(folder).unwrap();
+impl Mount {
+    /// Mounts, if the process may.
+    fn new(kind: &str, options: &str) -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("mapalloc-mount-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let place = CString::new(folder.as_os_str().as_bytes()).unwrap();
+        let mount = Self { folder, place };
+        let [kind, options] = [kind, options].map(|text| CString::new(text).unwrap());
+        // SAFETY: C strings, and a namespace that only this process is in.
+        let mounted = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(null(), c"/".as_ptr(), null(), libc::MS_REC | libc::MS_PRIVATE, null()) == 0
+                && libc::mount(kind.as_ptr(), mount.place.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) == 0
+        };
+        if !mounted {
+            println!("no mount of {kind:?}: {}", std::io::Error::last_os_error());
+        }
+        mounted.then_some(mount)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // SAFETY: a C string; where nothing is mounted the call fails.
+        _ = unsafe { libc::umount2(self.place.as_ptr(), libc::MNT_DETACH) };
+        _ = fs::remove_dir(&self.folder);
+    }
 }
 
 #[test]
 fn a_full_disk_gives_errors_and_no_signal() {
     in_child(concat!(module_path!(), "::a_full_disk_gives_errors_and_no_signal"), || {
         let page = page_size();
-        let Some(folder) = mount("tmpfs", &format!("size={}", 16 * page)) else { return };
-        {
-            let scratch = Scratch::within(folder.clone(), b"");
-            // Holes, of which only so many can be filled.
-            scratch.file.set_len(64 * page as u64).unwrap();
-            let mut map = FileMap::<ReadWrite>::new(&scratch.file).unwrap();
-            let error = map.check_writable(..).unwrap_err();
-            assert_eq!((error.operation(), error.raw_os_error()), (Operation::Advise, Some(libc::EFAULT)));
-            let error = map.write_at(0, &pattern(64 * page)).unwrap_err();
-            assert_eq!((error.operation(), error.raw_os_error()), (Operation::Copy, Some(libc::EFAULT)));
-            // What there was space for is in the file.
-            let mut start = vec![0; page];
-            map.read_at(0, &mut start).unwrap();
-            assert!(start == pattern(page));
-            assert_eq!(
-                in_fork(|| {
-                    map.atomic_bytes().iter().for_each(|byte| byte.store(1, Relaxed));
-                    0
-                }),
-                -libc::SIGBUS
-            );
-            let error = map.extend_file(&scratch.file, 65 * page).unwrap_err();
-            assert_eq!((error.operation(), error.raw_os_error()), (Operation::Extend, Some(libc::ENOSPC)));
-            assert_eq!((map.len(), scratch.file.metadata().unwrap().len()), (64 * page, 64 * page as u64));
-            // A private map copies pages into memory of its own.
-            let private = FileMap::<Private>::new(&scratch.file).unwrap();
-            private.write_at(0, &[9; 100]).unwrap();
-            assert_eq!(
-                {
-                    let mut bytes = [0; 100];
-                    private.read_at(0, &mut bytes).unwrap();
-                    bytes
-                },
-                [9; 100]
-            );
-        }
-        unmount(&folder);
+        let Some(mount) = Mount::new("tmpfs", &format!("size={}", 16 * page)) else { return };
+        let scratch = Scratch::within(mount.folder.clone(), b"");
+        // Holes, of which only so many can be filled.
+        scratch.file.set_len(64 * page as u64).unwrap();
+        let mut map = FileMap::<ReadWrite>::new(&scratch.file).unwrap();
+        let error = map.check_writable(..).unwrap_err();
+        assert_eq!((error.operation(), error.raw_os_error()), (Operation::Advise, Some(libc::EFAULT)));
+        let error = map.write_at(0, &pattern(64 * page)).unwrap_err();
+        assert_eq!((error.operation(), error.raw_os_error()), (Operation::Copy, Some(libc::EFAULT)));
+        // What there was space for is in the file.
+        let mut start = vec![0; page];
+        map.read_at(0, &mut start).unwrap();
+        assert!(start == pattern(page));
+        assert_eq!(
+            in_fork(|| {
+                map.atomic_bytes().iter().for_each(|byte| byte.store(1, Relaxed));
+                0
+            }),
+            -libc::SIGBUS
+        );
+        let error = map.extend_file(&scratch.file, 65 * page).unwrap_err();
+        assert_eq!((error.operation(), error.raw_os_error()), (Operation::Extend, Some(libc::ENOSPC)));
+        assert_eq!((map.len(), scratch.file.metadata().unwrap().len()), (64 * page, 64 * page as u64));
+        // A private map copies pages into memory of its own.
+        let private = FileMap::<Private>::new(&scratch.file).unwrap();
+        private.write_at(0, &[9; 100]).unwrap();
+        private.read_at(0, &mut start[..100]).unwrap();
+        assert_eq!(start[..100], [9; 100]);
     });
 }
 
 #[test]
 fn files_of_huge_pages_are_refused() {
     in_child(concat!(module_path!(), "::files_of_huge_pages_are_refused"), || {
-        let Some(folder) = mount("hugetlbfs", "") else { return };
-        let path = folder.join("pages");
+        let Some(mount) = Mount::new("hugetlbfs", "") else { return };
+        let path = mount.folder.join("pages");
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         file.set_len(2 << 20).unwrap();
         let error = FileMap::<ReadWrite>::new(&file).unwrap_err();
@@ -254,7 +253,6 @@ fn files_of_huge_pages_are_refused() {
         assert!(FileOptions::new().len(5).map::<Private>(&file).is_err());
         drop(file);
         fs::remove_file(&path).unwrap();
-        unmount(&folder);
     });
 }
 
