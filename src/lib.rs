@@ -65,9 +65,9 @@
 //! # Ok::<(), mapalloc::Error>(())
 //! ```
 //!
-//! # For files: [`file`]
+//! # For files: [`FileMap`](file::FileMap)
 //!
-//! A [`file::FileMap`] is a file, or any range of it, as memory: to read, to write, or to change without the file. Another
+//! It is a file, or any range of it, as memory: to read, to write, or to change without the file. Another
 //! process can cut the file at any time. Reading and writing through the map then gives an error, and no signal:
 //!
 //! ```

@@ -2,12 +2,17 @@
 
 use super::FileMap;
 use crate::error::{Error, Operation, Result};
-use crate::map::{Refused, Sealed};
+use crate::map::Refused;
 use crate::sys::{self, FilePages, Protection};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
 pub use crate::map::ReadOnly;
+
+mod sealed {
+    pub trait Sealed {}
+}
+use sealed::Sealed;
 
 /// What a [`FileMap`] is for: [`ReadOnly`], [`ReadWrite`] or [`Private`].
 pub trait Kind: Sealed + 'static {
@@ -47,6 +52,7 @@ pub enum ReadWrite {}
 #[derive(Debug)]
 pub enum Private {}
 
+impl Sealed for ReadOnly {}
 impl Sealed for ReadWrite {}
 impl Sealed for Private {}
 
