@@ -11,6 +11,7 @@ use child::in_child;
 use fork::in_fork;
 use mapalloc::file::{Atomic, FileAdvice, FileMap, FileOptions, Private, ReadOnly, ReadWrite};
 use mapalloc::map::Lock;
+use mapalloc::observe::{Areas, HugePagePolicy, PageStates, System};
 use mapalloc::{Operation, Secret, page_size};
 use proptest::prelude::*;
 use std::fs::{self, File};
@@ -535,6 +536,86 @@ fn advice_locks_and_residency() {
     let reader = FileMap::<ReadOnly>::new(&scratch.file).unwrap();
     assert!(reader.advise(.., FileAdvice::PopulateWrite).is_err());
     reader.advise(.., FileAdvice::PopulateRead).unwrap();
+}
+
+/// How many pages of a map are in the process' page tables.
+fn present<K: mapalloc::file::Kind>(map: &FileMap<K>) -> usize {
+    // SAFETY: nobody writes to the files of these tests meanwhile.
+    PageStates::of(unsafe { map.as_slice() }).unwrap().count(|page| page.is_present())
+}
+
+#[test]
+fn options_do_what_they_say() {
+    let pages = 64;
+    let scratch = Scratch::new(&pattern(pages * page_size()));
+    let plain = FileMap::<ReadWrite>::new(&scratch.file).unwrap();
+    assert_eq!(present(&plain), 0);
+    plain.advise(page_size() + 5..2 * page_size() + 1, FileAdvice::PopulateRead).unwrap();
+    assert!((2..pages).contains(&present(&plain)));
+    plain.check(..).unwrap();
+    assert_eq!(present(&plain), pages);
+    plain.release(..).unwrap();
+    assert_eq!(present(&plain), 0);
+    let populate = FileOptions::new().populate(true);
+    assert_eq!(present(&populate.map::<ReadOnly>(&scratch.file).unwrap()), pages);
+    assert_eq!(present(&populate.map::<ReadWrite>(&scratch.file).unwrap()), pages);
+    let mut private: FileMap<Private> = populate.len(page_size()).map(&scratch.file).unwrap();
+    private.grow_to_end(&scratch.file).unwrap();
+    assert_eq!(present(&private), pages);
+    // Populated, and not copied.
+    assert_eq!(private_bytes(&private), 0);
+    private.check_writable(..3 * page_size()).unwrap();
+    assert_eq!(private_bytes(&private), 3 * page_size());
+
+    let flags = |options: FileOptions| {
+        let map: FileMap<Private> = options.map(&scratch.file).unwrap();
+        let start = format!("{:x}-", map.as_ptr().addr());
+        let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let area = smaps.lines().skip_while(|line| !line.starts_with(&start)).find(|line| line.starts_with("VmFlags"));
+        area.unwrap().to_string()
+    };
+    for (flag, without, with) in [
+        (" nr", FileOptions::new(), FileOptions::new().no_reserve(true)),
+        (" hg", FileOptions::new().huge_pages(false), FileOptions::new().huge_pages(true)),
+        (" nh", FileOptions::new().huge_pages(true), FileOptions::new().huge_pages(false)),
+    ] {
+        if flag != " nr" && System::now().huge_pages == HugePagePolicy::Never {
+            continue;
+        }
+        assert!(!flags(without).contains(flag) && flags(with).contains(flag), "{flag}");
+    }
+}
+
+/// The bytes of a map that are copies of its own.
+fn private_bytes(map: &FileMap<Private>) -> usize {
+    // SAFETY: nobody writes to the files of these tests meanwhile.
+    let states = PageStates::of(unsafe { map.as_slice() }).unwrap();
+    states.count(|page| page.is_present() && !page.is_shared_or_file()) * page_size()
+}
+
+#[test]
+fn flushing_cleans_the_pages_of_the_range() {
+    let pages = 8;
+    let scratch = Scratch::new(&pattern(pages * page_size()));
+    let map = FileMap::<ReadWrite>::new(&scratch.file).unwrap();
+    let dirty = || {
+        // SAFETY: nobody writes to the file while the slice lives.
+        Areas::of(unsafe { map.as_slice() }).unwrap().dirty
+    };
+    let write = || map.write_at(0, &pattern(pages * page_size())).unwrap();
+    write();
+    scratch.file.sync_all().unwrap();
+    if dirty() > 0 {
+        println!("the file system writes nothing back");
+        return;
+    }
+    write();
+    let before = dirty();
+    assert!(before > 0);
+    map.flush_range(2 * page_size()..3 * page_size()).unwrap();
+    assert!(dirty() < before);
+    map.flush().unwrap();
+    assert_eq!(dirty(), 0);
 }
 
 #[test]
