@@ -551,7 +551,8 @@ fn options_do_what_they_say() {
     let plain = FileMap::<ReadWrite>::new(&scratch.file).unwrap();
     assert_eq!(present(&plain), 0);
     plain.advise(page_size() + 5..2 * page_size() + 1, FileAdvice::PopulateRead).unwrap();
-    assert!((2..pages).contains(&present(&plain)));
+    // At least these: a fault may bring in what else is in memory around it.
+    assert!(present(&plain) >= 2);
     plain.check(..).unwrap();
     assert_eq!(present(&plain), pages);
     plain.release(..).unwrap();
