@@ -67,8 +67,8 @@
 //!
 //! # For files: [`FileMap`](file::FileMap)
 //!
-//! It is a file, or any range of it, as memory: to read, to write, or to change without the file. Another
-//! process can cut the file at any time. Reading and writing through the map then gives an error, and no signal:
+//! A file, or any range of it, as memory: to read, to write, or to change without the file. Another process can cut the file
+//! at any time. Reading and writing by way of the map then gives an error, and no signal:
 //!
 //! ```
 //! use mapalloc::file::{FileMap, ReadOnly};

@@ -1,12 +1,11 @@
 //! Advice about the pages of a map, locks on them, and which of them are in memory.
 
 use super::{FileMap, Kind, OfFile, Private};
-use crate::error::{Error, Operation, Result};
+use crate::error::{Operation, Result};
 use crate::map::Lock;
 use crate::observe::Residency;
-use crate::sys::{self, Errno, LockTime, PageAdvice};
+use crate::sys::{self, LockTime, PageAdvice};
 use core::ops::RangeBounds;
-use core::ptr::NonNull;
 
 /// What to tell the kernel about a range of a map, [`madvise(2)`](https://man7.org/linux/man-pages/man2/madvise.2.html).
 ///
@@ -67,7 +66,7 @@ impl<K: Kind> FileMap<K> {
     /// If the range is not within the map, or the kernel refuses.
     pub fn advise(&self, range: impl RangeBounds<usize>, advice: FileAdvice) -> Result<()> {
         // SAFETY: the map's own pages (L1), whose contents stay.
-        self.each(Operation::Advise, range, |base, bytes| unsafe { sys::advise(base, bytes, advice.to_sys()) })
+        self.on_pages(Operation::Advise, range, |base, bytes| unsafe { sys::advise(base, bytes, advice.to_sys()) })
     }
 
     /// Locks a range, rounded outwards to whole pages, into memory: it is never dropped or swapped out. `RLIMIT_MEMLOCK`
@@ -81,7 +80,7 @@ impl<K: Kind> FileMap<K> {
             Lock::OnFault => LockTime::OnFault,
         };
         // SAFETY: the map's own pages (L1).
-        self.each(Operation::Lock, range, |base, bytes| unsafe { sys::lock(base, bytes, time) })
+        self.on_pages(Operation::Lock, range, |base, bytes| unsafe { sys::lock(base, bytes, time) })
     }
 
     /// Undoes [`lock`](Self::lock).
@@ -90,7 +89,7 @@ impl<K: Kind> FileMap<K> {
     /// If the range is not within the map, or the kernel refuses.
     pub fn unlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         // SAFETY: the map's own pages (L1).
-        self.each(Operation::Lock, range, |base, bytes| unsafe { sys::unlock(base, bytes) })
+        self.on_pages(Operation::Lock, range, |base, bytes| unsafe { sys::unlock(base, bytes) })
     }
 
     /// Which pages of a range are in memory, whoever has brought them there.
@@ -105,17 +104,6 @@ impl<K: Kind> FileMap<K> {
         // SAFETY: the map's own pages (L1).
         unsafe { Residency::of_pages(self.as_ptr(), addresses) }
     }
-
-    /// Calls for the pages of a range, if it has any.
-    fn each(
-        &self,
-        operation: Operation,
-        range: impl RangeBounds<usize>,
-        call: impl FnOnce(NonNull<u8>, usize) -> Result<(), Errno>,
-    ) -> Result<()> {
-        let Some((base, bytes)) = self.pages(self.resolve(operation, range)?) else { return Ok(()) };
-        call(base, bytes).map_err(|errno| Error::os(operation, bytes, errno))
-    }
 }
 
 impl<K: OfFile> FileMap<K> {
@@ -126,7 +114,7 @@ impl<K: OfFile> FileMap<K> {
     /// If the range is not within the map, is locked (`EINVAL`), or the kernel refuses.
     pub fn release(&self, range: impl RangeBounds<usize>) -> Result<()> {
         // SAFETY: the map's own pages (L1). They are the file's, which keeps what was written, so no byte changes.
-        self.each(Operation::Advise, range, |base, bytes| unsafe { sys::advise(base, bytes, PageAdvice::DontNeed) })
+        self.on_pages(Operation::Advise, range, |base, bytes| unsafe { sys::advise(base, bytes, PageAdvice::DontNeed) })
     }
 }
 
@@ -137,7 +125,7 @@ impl FileMap<Private> {
     /// # Errors
     /// If the range is not within the map, or the kernel refuses.
     pub fn discard(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
-        self.each(Operation::Advise, range, |base, bytes| {
+        self.on_pages(Operation::Advise, range, |base, bytes| {
             // Locked pages take another word (Linux 5.18).
             // SAFETY: the map's own pages (L1), to which `&mut self` excludes references.
             unsafe {

@@ -1,8 +1,8 @@
 //! Reading and writing that survive whatever happens to the file: the kernel copies, and says where it could not.
 
-use super::{FileMap, Kind, Writable};
+use super::{FileAdvice, FileMap, Kind, Writable};
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, PageAdvice};
+use crate::sys;
 use core::ops::RangeBounds;
 use core::ptr::NonNull;
 
@@ -33,13 +33,7 @@ impl<K: Kind> FileMap<K> {
     /// If the range is not within the map, or a page is not there: `EFAULT` where it lies behind the end of the file or the
     /// disk cannot read it, `EHWPOISON` where the memory is broken. `EINVAL` from a kernel that lacks the call.
     pub fn check(&self, range: impl RangeBounds<usize>) -> Result<()> {
-        self.populate(range, PageAdvice::PopulateRead)
-    }
-
-    fn populate(&self, range: impl RangeBounds<usize>, advice: PageAdvice) -> Result<()> {
-        let Some((base, bytes)) = self.pages(self.resolve(Operation::Advise, range)?) else { return Ok(()) };
-        // SAFETY: the map's own pages (L1), whose contents stay.
-        unsafe { sys::advise(base, bytes, advice) }.map_err(|errno| Error::os(Operation::Advise, bytes, errno))
+        self.advise(range, FileAdvice::PopulateRead)
     }
 
     /// The address of `len` bytes at `at`, if they are the map's.
@@ -77,6 +71,6 @@ impl<K: Writable> FileMap<K> {
     /// # Errors
     /// As for [`check`](Self::check), and `EFAULT` where the file system has no space.
     pub fn check_writable(&self, range: impl RangeBounds<usize>) -> Result<()> {
-        self.populate(range, PageAdvice::PopulateWrite)
+        self.advise(range, FileAdvice::PopulateWrite)
     }
 }

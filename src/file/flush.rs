@@ -35,9 +35,8 @@ impl FileMap<ReadWrite> {
     }
 
     fn sync(&self, range: impl RangeBounds<usize>, wait: bool) -> Result<()> {
-        let Some((base, bytes)) = self.pages(self.resolve(Operation::Flush, range)?) else { return Ok(()) };
         // SAFETY: whole pages of the map (L1).
-        unsafe { sys::flush(base, bytes, wait) }.map_err(|errno| Error::os(Operation::Flush, bytes, errno))
+        self.on_pages(Operation::Flush, range, |base, bytes| unsafe { sys::flush(base, bytes, wait) })
     }
 }
 

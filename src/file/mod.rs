@@ -47,9 +47,9 @@
 //! * [`as_ptr`](FileMap::as_ptr) promises nothing.
 //!
 //! # The descriptor
-//! A map holds the file, not the descriptor, which may be closed at once. Keeping a duplicate would release the process' locks of
-//! [`fcntl(2)`](https://man7.org/linux/man-pages/man2/F_SETLK.2const.html) on the file when it is closed. What asks for the
-//! file's length or makes it longer takes the file again, and refuses another one.
+//! A map holds the file, not the descriptor, which may be closed at once. A duplicate of it would take the process' locks of
+//! [`fcntl(2)`](https://man7.org/linux/man-pages/man2/F_SETLK.2const.html) on the file away when it is closed. What asks for
+//! the file's length or makes it longer takes the file again, and refuses another one.
 //!
 //! Files of [hugetlbfs](https://docs.kernel.org/admin-guide/mm/hugetlbpage.html) are refused (`EOPNOTSUPP`). Of a device, the
 //! length must be given.
@@ -81,6 +81,7 @@ pub use options::FileOptions;
 use crate::error::{Error, Operation, Result};
 use crate::map;
 use crate::page::{page_size, round_down, round_up};
+use crate::sys;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Bound, Range, RangeBounds};
@@ -172,6 +173,17 @@ impl<K: Kind> FileMap<K> {
         let bytes = round_up(lead + range.end, page_size()) - first;
         // SAFETY: L1: the start of the first page, and a page of the range.
         Some((unsafe { self.start.sub(lead).add(first) }, bytes))
+    }
+
+    /// Calls for the pages of a range, if it has any.
+    fn on_pages(
+        &self,
+        operation: Operation,
+        range: impl RangeBounds<usize>,
+        call: impl FnOnce(NonNull<u8>, usize) -> Result<(), sys::Errno>,
+    ) -> Result<()> {
+        let Some((base, bytes)) = self.pages(self.resolve(operation, range)?) else { return Ok(()) };
+        call(base, bytes).map_err(|errno| Error::os(operation, bytes, errno))
     }
 
     /// A range as the caller gave it, if it is one of the map's.
