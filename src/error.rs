@@ -38,6 +38,15 @@ pub enum Operation {
     File,
     /// Asking which pages are in memory, [`mincore(2)`](https://man7.org/linux/man-pages/man2/mincore.2.html).
     Observe,
+    /// Asking how long a file is, [`fstat(2)`](https://man7.org/linux/man-pages/man2/fstat.2.html).
+    Inspect,
+    /// Making a file longer, [`fallocate(2)`](https://man7.org/linux/man-pages/man2/fallocate.2.html).
+    Extend,
+    /// Handing pages of a file to its storage, [`msync(2)`](https://man7.org/linux/man-pages/man2/msync.2.html).
+    Flush,
+    /// Copying out of pages of a file or into them,
+    /// [`process_vm_readv(2)`](https://man7.org/linux/man-pages/man2/process_vm_readv.2.html).
+    Copy,
     /// Computing the size of an allocation.
     Allocate,
 }
@@ -59,6 +68,10 @@ impl Operation {
             Self::Advise => "madvise",
             Self::File => "memory file",
             Self::Observe => "mincore",
+            Self::Inspect => "fstat",
+            Self::Extend => "fallocate",
+            Self::Flush => "msync",
+            Self::Copy => "copy",
             Self::Allocate => "allocation",
         }
     }
@@ -71,6 +84,8 @@ enum Cause {
     Capacity,
     Alignment,
     Reservation,
+    PastEnd,
+    OtherFile,
 }
 
 /// The error of every operation on pages: which operation, on how many bytes, and why it failed.
@@ -112,6 +127,16 @@ impl Error {
         Self { operation: Operation::Allocate, bytes, cause: Cause::Reservation }
     }
 
+    /// A range that is not inside the file.
+    pub(crate) const fn past_end(operation: Operation, bytes: usize) -> Self {
+        Self { operation, bytes, cause: Cause::PastEnd }
+    }
+
+    /// A file that is not the one that is mapped.
+    pub(crate) const fn other_file(operation: Operation, bytes: usize) -> Self {
+        Self { operation, bytes, cause: Cause::OtherFile }
+    }
+
     /// The operation that failed.
     pub const fn operation(&self) -> Operation {
         self.operation
@@ -144,6 +169,8 @@ impl fmt::Display for Error {
             Cause::OutOfRange => write!(f, "{name} of {bytes} bytes: the range is outside the mapping"),
             Cause::Capacity => write!(f, "{name} of {bytes} bytes: not a size that can be mapped"),
             Cause::Reservation => write!(f, "{name} of {bytes} bytes: more than is reserved"),
+            Cause::PastEnd => write!(f, "{name} of {bytes} bytes: the range is outside the file"),
+            Cause::OtherFile => write!(f, "{name} of {bytes} bytes: not the file that is mapped"),
             Cause::Alignment => write!(f, "{name}: alignment {bytes} is not a power of two"),
         }
     }
@@ -173,6 +200,12 @@ mod tests {
         let error = Error::out_of_range(Operation::Advise, 4096);
         assert_eq!(error.raw_os_error(), None);
         assert_eq!(error.to_string(), "madvise of 4096 bytes: the range is outside the mapping");
+        let errors = [Error::past_end(Operation::Map, 5), Error::other_file(Operation::Remap, 5)];
+        assert!(errors.iter().all(|error| error.raw_os_error().is_none()));
+        assert_eq!(
+            errors.map(|error| error.to_string()),
+            ["mmap of 5 bytes: the range is outside the file", "mremap of 5 bytes: not the file that is mapped"]
+        );
     }
 
     #[test]

@@ -65,6 +65,21 @@
 //! # Ok::<(), mapalloc::Error>(())
 //! ```
 //!
+//! # For files: [`FileMap`](file::FileMap)
+//!
+//! A file, or any range of it, as memory: to read, to write, or to change without the file. Another process can cut the file
+//! at any time. Reading and writing by way of the map then gives an error, and no signal:
+//!
+//! ```
+//! use mapalloc::file::{FileMap, ReadOnly};
+//!
+//! let program = FileMap::<ReadOnly>::new(std::fs::File::open("/proc/self/exe")?)?;
+//! let mut magic = [0; 4];
+//! program.read_at(0, &mut magic)?;
+//! assert_eq!(&magic, b"\x7fELF");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! # For collections that take an allocator
 //!
 //! [`PageAlloc`] is an `Allocator` too, as is `MapAlloc`, which gives every block a mapping of its own: see the
@@ -82,16 +97,16 @@
 //! Arrows point down only; a room uses only rooms below it.
 //!
 //! ```text
-//! allocator  interop  io              Allocator handles; traits of other crates, and of std::io
-//! global                              PageAlloc
-//!   |   shared  secret  ipc  observe  frozen vectors, secrets, memory between processes, what the kernel did
-//!   |   boxed  vec       |      |     PageBox, PageVec
-//! heap  pages            |      |     the engine; blocks of whole pages by layout
-//!   |     |              |      |
-//!   +--- map             |      |     owned mappings: all that maps, moves, protects and unmaps private pages
-//!         |              |      |
-//!        sys ------------+------+     the only system calls
-//! lock  page  error  stats            a lock, arithmetic and plain values
+//! allocator  interop  io                    Allocator handles; traits of other crates, and of std::io
+//! global                                    PageAlloc
+//!   |   shared  secret  file  ipc  observe  frozen vectors, secrets, files, memory between processes, what the kernel did
+//!   |   boxed  vec       |     |      |     PageBox, PageVec
+//! heap  pages            |     |      |     the engine; blocks of whole pages by layout
+//!   |     |              |     |      |
+//!   +--- map ------------+     |      |     owned mappings: all that maps, moves, protects and unmaps private pages
+//!         |                    |      |
+//!        sys ------------------+------+     the only system calls
+//! atomic  lock  page  error  stats          copies by atomics, a lock, arithmetic and plain values
 //! ```
 //!
 //! # Cargo features
@@ -122,8 +137,12 @@ extern crate alloc as std;
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-04", feature = "nightly"))]
 mod allocator;
+#[cfg(all(feature = "std", not(miri)))]
+mod atomic;
 mod boxed;
 mod error;
+#[cfg(all(feature = "std", not(miri)))]
+pub mod file;
 #[cfg(feature = "std")]
 mod global;
 #[cfg(feature = "std")]

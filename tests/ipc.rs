@@ -49,7 +49,7 @@ impl Drop for Name {
 fn children_of_fork_share_pages() {
     let pages = SharedPages::new(3 * page_size() + 1).unwrap();
     assert_eq!((pages.len(), pages.is_empty()), (3 * page_size() + 1, false));
-    let counters = pages.atomics::<AtomicU64>(0..8 * 512).unwrap();
+    let counters = SharedPages::new(8 * 512).unwrap().into_atomics::<AtomicU64>().unwrap();
     for child in 1..=3 {
         let code = in_fork(|| {
             counters.iter().for_each(|counter| _ = counter.fetch_add(child, Relaxed));
@@ -71,13 +71,12 @@ fn ranges_are_checked() {
     pages.read_at(91, &mut bytes).unwrap_err();
     pages.write_at(usize::MAX, &bytes).unwrap_err();
     pages.write_at(100, &[]).unwrap();
-    assert_eq!(pages.atomics::<AtomicU8>(0..100).unwrap().len(), 100);
-    assert_eq!(pages.atomics::<AtomicU32>(4..12).unwrap().len(), 2);
-    for range in [1..5, 0..3, 96..104, 0..usize::MAX] {
-        pages.atomics::<AtomicU32>(range).unwrap_err();
-    }
-    #[expect(clippy::reversed_empty_ranges, reason = "one of the bad inputs")]
-    pages.atomics::<AtomicU8>(5..4).unwrap_err();
+    assert_eq!(pages.atomic_bytes().unwrap().len(), 100);
+    let pages = pages.into_atomics::<AtomicU64>().unwrap_err().into_inner();
+    let words = pages.into_atomics::<AtomicU32>().unwrap();
+    words[24].store(7, Relaxed);
+    words.into_pages().read_at(96, &mut bytes[..4]).unwrap();
+    assert_eq!(bytes[..4], 7_u32.to_ne_bytes());
     assert!(SharedPages::new(0).unwrap().is_empty());
     assert_eq!(SharedPages::new(usize::MAX).unwrap_err().raw_os_error(), None);
     assert_eq!(SharedPages::new(1 << 60).unwrap_err().raw_os_error(), Some(libc::ENOMEM));
@@ -143,7 +142,9 @@ fn sealed_bytes_cannot_be_changed_by_anyone() {
     reader.read_at(0, &mut seen).unwrap();
     assert_eq!(&seen, b"own");
     reader.write_at(0, b"not").unwrap_err();
-    reader.atomics::<AtomicU8>(0..3).unwrap_err();
+    reader.atomic_bytes().unwrap_err();
+    let reader = reader.into_atomics::<AtomicU8>().unwrap_err().into_inner();
+    assert_eq!(reader.len(), 3);
     future.add_seals(Seals::SEAL).unwrap();
     assert_eq!(future.add_seals(Seals::GROW).unwrap_err().raw_os_error(), Some(libc::EPERM));
 }
@@ -286,6 +287,13 @@ fn a_segment_that_vanishes_or_shrinks_is_told() {
     let other = NamedMemory::create(&name, 100, 0o600).unwrap();
     assert_eq!(memory.check(&name).unwrap_err(), NamedError::Vanished);
     other.check(&name).unwrap();
+    let pages = other.map().unwrap();
+    pages.write_at(0, b"still").unwrap();
+    // SAFETY: as below.
+    assert_eq!(unsafe { libc::ftruncate(other.as_fd().as_raw_fd(), 0) }, 0);
+    // The page is gone: copies are errors, and no signal.
+    assert_eq!(pages.read_at(0, &mut [0; 5]).unwrap_err().raw_os_error(), Some(libc::EFAULT));
+    assert_eq!(pages.write_at(0, &[0; 5]).unwrap_err().raw_os_error(), Some(libc::EFAULT));
     // SAFETY: plain integers.
     assert_eq!(unsafe { libc::ftruncate(other.as_fd().as_raw_fd(), 7) }, 0);
     assert_eq!(other.check(&name).unwrap_err(), NamedError::Size { expected: 100, found: 7 });
@@ -586,9 +594,9 @@ fn nonsense_of_a_peer_is_an_error() {
     let ring = Ring::new(page_size()).unwrap();
     let (mut producer, mut consumer) = (ring.producer().unwrap(), ring.consumer().unwrap());
     producer.try_write(b"abc").unwrap();
-    let pages = ring.file().map().unwrap();
     // Whatever is written where the positions are, nothing is read or written out of bounds.
-    let words = pages.atomics::<AtomicU64>(0..page_size()).unwrap();
+    let words = ring.file().map().unwrap().into_atomics::<AtomicU64>().unwrap();
+    let words = &words[..page_size() / 8];
     let header: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
     for value in [u64::MAX, 1 << 63, page_size() as u64 + 4, u64::MAX / 2 + 7] {
         for word in words {

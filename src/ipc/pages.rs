@@ -3,30 +3,32 @@
 //! # Invariants of [`SharedPages`]
 //! * **Q1** `base..base + mapped` is a shared mapping that belongs to this value alone, readable and, if `is_writable`,
 //!   writable; `len <= mapped`, which is whole pages. If `len` is zero nothing is mapped.
-//! * **Q2** This process touches the pages by atomics only, but for what its `unsafe` functions let out.
+//! * **Q2** This process touches the pages by atomics of one size only, but for what its `unsafe` functions let out, and the
+//!   copies of the kernel.
 
-use super::Atomic;
-use super::atomic::{load, store};
+use super::SharedAtomics;
+use crate::atomic::Atomic;
 use crate::error::{Error, Operation, Result};
+use crate::map::Refused;
 use crate::page::{checked_round_up, page_size};
 use crate::sys::{self, Protection, descriptors};
 use core::fmt;
-use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
+use core::sync::atomic::AtomicU8;
 use std::os::fd::BorrowedFd;
 
 /// Pages that several processes have mapped, unmapped here when dropped.
 ///
 /// ```
 /// use mapalloc::ipc::SharedPages;
-/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+/// use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 ///
 /// let counters = SharedPages::new(4096)?; // children of `fork` count in the same memory
-/// counters.atomics::<AtomicU64>(0..64)?[3].fetch_add(1, Relaxed);
-/// let mut bytes = [0; 8];
-/// counters.read_at(24, &mut bytes)?;
-/// assert_eq!(u64::from_ne_bytes(bytes), 1);
+/// counters.atomic_bytes()?[3].fetch_add(1, Relaxed);
+/// let mut bytes = [0; 4];
+/// counters.read_at(0, &mut bytes)?;
+/// assert_eq!(bytes, [0, 0, 0, 1]);
 /// # Ok::<(), mapalloc::Error>(())
 /// ```
 pub struct SharedPages {
@@ -82,45 +84,56 @@ impl SharedPages {
         self.base.as_ptr()
     }
 
-    /// Copies bytes out. Each is one that was there during the call; where another process or thread writes meanwhile, they
-    /// need not have been there together.
+    /// Copies bytes out, by the kernel. Each is one that was there during the call; where another process or thread writes
+    /// meanwhile, they need not have been there together.
     ///
     /// # Errors
-    /// If the bytes are not all within the length.
+    /// If the bytes are not all within the length, or are gone because the file has become shorter.
     pub fn read_at(&self, offset: usize, target: &mut [u8]) -> Result<()> {
         self.check(offset, target.len())?;
-        // SAFETY: within the mapping (Q1), of which Q2 holds.
-        unsafe { load(self.base.as_ptr().add(offset), target) };
-        Ok(())
+        // SAFETY: the target is live and exclusive; the source lies within the mapping (Q1), or is refused.
+        unsafe { sys::copy(self.base.add(offset), NonNull::from(&mut *target).cast(), target.len()) }
+            .map_err(|errno| Error::os(Operation::Copy, target.len(), errno))
     }
 
-    /// Copies bytes in.
+    /// Copies bytes in, by the kernel.
     ///
     /// # Errors
-    /// If the bytes are not all within the length, or the pages were mapped for reading only.
+    /// If the bytes are not all within the length, the pages were mapped for reading only, or they are gone because the file
+    /// has become shorter.
     pub fn write_at(&self, offset: usize, source: &[u8]) -> Result<()> {
         self.check(offset, source.len())?;
         self.check_writable(source.len())?;
-        // SAFETY: as in `read_at`; the pages are writable.
-        unsafe { store(source, self.base.as_ptr().add(offset)) };
-        Ok(())
+        // SAFETY: the source is live; the target lies within the mapping (Q1) and is used as atomics only (Q2), or is refused.
+        unsafe { sys::copy(NonNull::from(source).cast(), self.base.add(offset), source.len()) }
+            .map_err(|errno| Error::os(Operation::Copy, source.len(), errno))
     }
 
-    /// The bytes of a range as atomics.
+    /// The bytes as atomics. For larger ones see [`into_atomics`](Self::into_atomics).
     ///
     /// # Errors
-    /// If the range is not within the length, does not start and end at multiples of the atomic's size, or the pages were
-    /// mapped for reading only.
-    pub fn atomics<A: Atomic>(&self, range: Range<usize>) -> Result<&[A]> {
-        let bytes = range.end.checked_sub(range.start).ok_or(Error::out_of_range(Operation::Map, 0))?;
-        self.check(range.start, bytes)?;
-        // A read of some atomics is a write to the processor.
-        self.check_writable(bytes)?;
-        if !range.start.is_multiple_of(size_of::<A>()) || !bytes.is_multiple_of(size_of::<A>()) {
-            return Err(Error::out_of_range(Operation::Map, bytes));
+    /// If the pages were mapped for reading only, since whoever has an atomic may store to it.
+    pub fn atomic_bytes(&self) -> Result<&[AtomicU8]> {
+        self.check_writable(self.len)?;
+        // SAFETY: within the mapping (Q1), of which Q2 holds; every bit pattern is a value.
+        Ok(unsafe { slice::from_raw_parts(self.base.as_ptr().cast(), self.len) })
+    }
+
+    /// The pages as atomics of one size. Accesses of different sizes to the same memory, at once, would be a data race, so
+    /// from here on there is this one only.
+    ///
+    /// # Errors
+    /// If the length is not a multiple of the atomic's size, or the pages were mapped for reading only. The pages come back
+    /// with the error.
+    pub fn into_atomics<A: Atomic>(self) -> Result<SharedAtomics<A>, Refused<Self>> {
+        let allowed = self.check_writable(self.len).and_then(|()| {
+            let fits = self.len.is_multiple_of(size_of::<A>());
+            if fits { Ok(()) } else { Err(Error::out_of_range(Operation::Map, self.len)) }
+        });
+        match allowed {
+            Ok(()) => Ok(SharedAtomics::new(self)),
+            Err(error) => Err(Refused::new(error, self)),
         }
-        // SAFETY: within the mapping (Q1) and aligned, since the mapping starts at a page; every bit pattern is a value.
-        Ok(unsafe { slice::from_raw_parts(self.base.as_ptr().add(range.start).cast(), bytes / size_of::<A>()) })
     }
 
     /// The bytes.

@@ -26,12 +26,13 @@
 //!   producer's to write.
 
 use super::MemoryFile;
-use super::atomic::{load, store};
+use super::copy::{load, store};
 use super::mirror::Mirror;
 use crate::error::Error;
 use crate::page::page_size;
 use crate::sys::{self, descriptors};
 use core::fmt;
+use core::mem::offset_of;
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -138,9 +139,8 @@ impl Ring {
         let capacity = capacity.max(page_size()).checked_next_power_of_two().ok_or(too_large)?;
         let file = MemoryFile::new(c"ring", page_size().checked_add(capacity).ok_or(too_large)?)?;
         let pages = file.map()?;
-        let words = pages.atomics::<AtomicU64>(0..16)?;
-        words[1].store(capacity as u64, Relaxed);
-        words[0].store(MAGIC, Release);
+        pages.write_at(offset_of!(Header, capacity), &(capacity as u64).to_ne_bytes())?;
+        pages.write_at(offset_of!(Header, magic), &MAGIC.to_ne_bytes())?;
         Ok(Self { file, capacity })
     }
 
@@ -154,8 +154,11 @@ impl Ring {
             return Err(RingError::NotARing);
         }
         let pages = file.map()?;
-        let words = pages.atomics::<AtomicU64>(0..16)?;
-        let (magic, capacity) = (words[0].load(Acquire), words[1].load(Relaxed));
+        let word = |offset| {
+            let mut bytes = [0; 8];
+            pages.read_at(offset, &mut bytes).map(|()| u64::from_ne_bytes(bytes))
+        };
+        let (magic, capacity) = (word(offset_of!(Header, magic))?, word(offset_of!(Header, capacity))?);
         let is_ring = magic == MAGIC && capacity.is_power_of_two() && capacity as usize == len - page_size();
         if !is_ring || !(capacity as usize).is_multiple_of(page_size()) {
             return Err(RingError::NotARing);
@@ -407,7 +410,7 @@ impl Consumer {
         }
         let count = available.min(bytes.len());
         if count > 0 {
-            // SAFETY: `count` bytes in a row from there, mapped (K1).
+            // SAFETY: `count` bytes in a row from there, mapped (K1), which the other end has written before (N2).
             unsafe { load(self.ends.at(self.head), &mut bytes[..count]) };
             self.head += count as u64;
             let header = self.ends.header();

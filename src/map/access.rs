@@ -92,6 +92,10 @@ pub struct Refused<O> {
 }
 
 impl<O> Refused<O> {
+    pub(crate) const fn new(error: Error, object: O) -> Self {
+        Self { error, object }
+    }
+
     /// Why.
     pub const fn error(&self) -> Error {
         self.error

@@ -1,6 +1,6 @@
 //! Owned, untyped mappings: whole pages of anonymous private memory with a safe interface.
 //!
-//! This room is the only one that maps, moves and unmaps. [`Mapping`] is the owned form, unmapped when dropped;
+//! This room is the only one that maps, moves and unmaps such memory. [`Mapping`] is the owned form, unmapped when dropped;
 //! `Region` is the form for memory that lives as long as the process. This file holds the type, its views and its raw form;
 //! `options` and `granted` are what is asked for and what was got, `make` maps, `resize` commits, grows and shrinks,
 //! `access` takes access away and gives it back, `hidden` makes memory for secrets, `child` is what a child of `fork` gets in
@@ -304,7 +304,7 @@ fn preferred_align(align: usize, len: usize) -> usize {
 ///
 /// # Safety
 /// The range belongs to the caller (M1) and is not used again.
-unsafe fn discard(base: NonNull<u8>, len: usize) {
+pub(crate) unsafe fn discard(base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's contract.
     unsafe {
         if sys::unmap(base, len).is_err() {

@@ -4,6 +4,7 @@ use super::pages_of;
 use crate::error::{Error, Operation, Result};
 use crate::page::page_size;
 use crate::sys;
+use core::ops::Range;
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
@@ -36,13 +37,21 @@ impl Residency {
     /// # Errors
     /// If the kernel refuses, or there is no memory for the answer.
     pub fn of<T>(memory: &[T]) -> Result<Self> {
-        let range = pages_of(memory);
+        // SAFETY: the pages of a live slice are mapped.
+        unsafe { Self::of_pages(memory.as_ptr().cast(), pages_of(memory)) }
+    }
+
+    /// Asks about whole pages; `memory` is a pointer into them, or any if there are none.
+    ///
+    /// # Safety
+    /// The pages are mapped.
+    pub(crate) unsafe fn of_pages(memory: *const u8, range: Range<usize>) -> Result<Self> {
         let mut pages = Vec::new();
         let count = range.len() / page_size();
         pages.try_reserve_exact(count).map_err(|_| Error::os(Operation::Observe, count, libc::ENOMEM))?;
         pages.resize(count, 0);
-        if let Some(start) = NonNull::new(memory.as_ptr().cast_mut().cast::<u8>().with_addr(range.start)) {
-            // SAFETY: the pages of a live slice are mapped, and are only asked about; a byte for each is there.
+        if let Some(start) = NonNull::new(memory.cast_mut().with_addr(range.start)) {
+            // SAFETY: by the caller's contract the pages are mapped, and are only asked about; a byte for each is there.
             unsafe { sys::residency(start, range.len(), &mut pages) }
                 .map_err(|errno| Error::os(Operation::Observe, range.len(), errno))?;
         }

@@ -4,9 +4,9 @@
 //! names. What every platform file promises:
 //!
 //! * no function allocates, panics, takes a lock of the standard library, or leaves `errno` changed;
-//! * a failure is the `errno` as an [`Errno`], and a failed call has changed nothing, but for [`advise`], which may have
-//!   done the first part of a range;
-//! * lengths and addresses are passed on as they are: the callers, all in `map` and `heap`, have checked them.
+//! * a failure is the `errno` as an [`Errno`], and a failed call has changed nothing, but for [`advise`], [`flush`] and
+//!   [`copy`], which may have done the first part of a range;
+//! * lengths and addresses are passed on as they are: the callers, in `map`, `heap` and `file`, have checked them.
 
 #[cfg(all(feature = "std", not(miri)))]
 pub(crate) mod descriptors;
@@ -22,10 +22,10 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    address_space_limit, advise, data_limit, futex_wait, futex_wait_for, futex_wait_shared, futex_wake,
-    futex_wake_shared, huge_pages_are_off, lock, lock_limit, map, map_at, map_secret, move_pages, name,
-    overcommit_is_strict, place, processors, protect, remap, reserve, residency, seal, thread_faults, unlock, unmap,
-    unmap_tail, write_stderr,
+    address_space_limit, advise, copy, data_limit, extend_file, file_status, flush, futex_wait, futex_wait_for,
+    futex_wait_shared, futex_wake, futex_wake_shared, huge_pages_are_off, lock, lock_limit, map, map_at, map_file,
+    map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, remap, reserve, residency, seal,
+    thread_faults, unlock, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{
     ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
@@ -50,8 +50,16 @@ pub(crate) enum PageAdvice {
     HugePage,
     /// Never back with huge pages.
     NoHugePage,
+    /// Fault in for reading now.
+    PopulateRead,
     /// Fault in for writing now.
     PopulateWrite,
+    /// Read ahead as the kernel thinks best.
+    Normal,
+    /// Read ahead further, and let go what lies behind.
+    Sequential,
+    /// Do not read ahead.
+    Random,
     /// Leave out of core dumps.
     DontDump,
     /// Put back into core dumps.
@@ -92,6 +100,30 @@ pub(crate) struct NewPages {
     pub(crate) lead: usize,
     /// Without reserving memory or swap.
     pub(crate) no_reserve: bool,
+}
+
+/// How the pages of a file are to be mapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FilePages {
+    /// What is written reaches the file.
+    pub(crate) shared: bool,
+    /// They can be written to.
+    pub(crate) writable: bool,
+    /// Without reserving memory or swap for copies.
+    pub(crate) no_reserve: bool,
+}
+
+/// What a descriptor is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileStatus {
+    /// The length in bytes; zero for most devices.
+    pub(crate) len: u64,
+    /// The device and the number of the file there.
+    pub(crate) identity: (u64, u64),
+    /// A file with a length, and no device or pipe.
+    pub(crate) is_regular: bool,
+    /// Of huge pages that the administrator has set aside.
+    pub(crate) is_hugetlb: bool,
 }
 
 /// When locked pages come into memory.

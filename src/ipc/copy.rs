@@ -1,32 +1,14 @@
-//! Bytes copied in and out of memory that others write to meanwhile, and the types that can be looked at in it.
+//! Bytes copied in and out of memory that another process may write to against all rules: by atomics, so that whatever it
+//! does is no more than wrong bytes.
 
-use core::sync::atomic::{
-    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::Relaxed,
-};
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// An atomic of which every bit pattern is a value: the integers.
-pub trait Atomic: sealed::Sealed + Sync {}
-
-macro_rules! atomics {
-    ($($atomic:ty)*) => {$(
-        impl sealed::Sealed for $atomic {}
-        impl Atomic for $atomic {}
-    )*};
-}
-
-atomics! { AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize }
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 const WORD: usize = size_of::<u64>();
 
 /// Copies bytes out. Each is one that was there during the call; together they need not have been.
 ///
 /// # Safety
-/// `source` points to `target.len()` bytes that are mapped, and that this process writes to by atomics only.
+/// `source` points to `target.len()` bytes that are mapped, and that nobody in this process writes to meanwhile.
 pub(super) unsafe fn load(source: *const u8, target: &mut [u8]) {
     let (head, words, tail) = parts(source, target.len());
     let (target_head, rest) = target.split_at_mut(head);
@@ -46,7 +28,8 @@ pub(super) unsafe fn load(source: *const u8, target: &mut [u8]) {
 /// Copies bytes in.
 ///
 /// # Safety
-/// As for [`load`], for a `target` that may be written to.
+/// `target` points to `source.len()` bytes that are mapped and may be written to, and that nobody else in this process uses
+/// meanwhile.
 pub(super) unsafe fn store(source: &[u8], target: *mut u8) {
     let (head, words, _) = parts(target, source.len());
     let (source_head, rest) = source.split_at(head);

@@ -1,0 +1,7 @@
+use mapalloc::file::Kind;
+
+enum Executable {}
+
+impl Kind for Executable {}
+
+fn main() {}
