@@ -125,8 +125,8 @@
 //! * `arbitrary`: `Arbitrary` for [`PageBox`] and [`PageVec`].
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
-// Parts of the lower rooms are there for the engine alone.
-#![cfg_attr(not(feature = "std"), allow(dead_code, unused_imports))]
+// Parts of the lower rooms are there for the engine, or for files, alone.
+#![cfg_attr(any(not(feature = "std"), miri), allow(dead_code, unused_imports))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
 // Documentation on docs.rs says which feature an item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

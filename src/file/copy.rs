@@ -2,7 +2,7 @@
 
 use super::{FileAdvice, FileMap, Kind, Writable};
 use crate::error::{Error, Operation, Result};
-use crate::sys;
+use crate::sys::files;
 use core::ops::RangeBounds;
 use core::ptr::NonNull;
 
@@ -21,7 +21,7 @@ impl<K: Kind> FileMap<K> {
     pub fn read_at(&self, at: usize, buffer: &mut [u8]) -> Result<()> {
         let source = self.part(at, buffer.len())?;
         // SAFETY: the target is the caller's alone, and takes any bytes.
-        unsafe { sys::copy(source, NonNull::from(&mut *buffer).cast(), buffer.len()) }
+        unsafe { files::copy(source, NonNull::from(&mut *buffer).cast(), buffer.len()) }
             .map_err(|errno| Error::os(Operation::Copy, buffer.len(), errno))
     }
 
@@ -58,7 +58,7 @@ impl<K: Writable> FileMap<K> {
     pub fn write_at(&self, at: usize, bytes: &[u8]) -> Result<()> {
         let target = self.part(at, bytes.len())?;
         // SAFETY: by L3 nobody has a reference to the bytes that this could break.
-        unsafe { sys::copy(NonNull::from(bytes).cast(), target, bytes.len()) }
+        unsafe { files::copy(NonNull::from(bytes).cast(), target, bytes.len()) }
             .map_err(|errno| Error::os(Operation::Copy, bytes.len(), errno))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{FileMap, Kind, ReadWrite, options};
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, FileStatus};
+use crate::sys::files::{self, FileStatus};
 use core::ops::RangeBounds;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -36,7 +36,7 @@ impl FileMap<ReadWrite> {
 
     fn sync(&self, range: impl RangeBounds<usize>, wait: bool) -> Result<()> {
         // SAFETY: whole pages of the map (L1).
-        self.on_pages(Operation::Flush, range, |base, bytes| unsafe { sys::flush(base, bytes, wait) })
+        self.on_pages(Operation::Flush, range, |base, bytes| unsafe { files::flush(base, bytes, wait) })
     }
 }
 

@@ -3,7 +3,8 @@
 use super::FileMap;
 use crate::error::{Error, Operation, Result};
 use crate::map::Refused;
-use crate::sys::{self, FilePages, Protection};
+use crate::sys::files::FilePages;
+use crate::sys::{self, Protection};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 

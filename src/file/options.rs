@@ -3,7 +3,8 @@
 use super::{FileMap, Kind};
 use crate::error::{Error, Operation, Result};
 use crate::page::{checked_round_up, page_size};
-use crate::sys::{self, FileStatus, PageAdvice};
+use crate::sys::files::{self, FileStatus};
+use crate::sys::{self, PageAdvice};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -114,8 +115,9 @@ impl FileOptions {
         }
         if len > 0 {
             let lead = lead(self.offset);
-            let base = sys::map_file(file.as_raw_fd(), self.offset - lead as u64, span, K::HOW.pages(self.no_reserve))
-                .map_err(refused)?;
+            let base =
+                files::map_file(file.as_raw_fd(), self.offset - lead as u64, span, K::HOW.pages(self.no_reserve))
+                    .map_err(refused)?;
             // SAFETY: `lead` is less than a page, and the span has at least one.
             (map.start, map.len) = (unsafe { base.add(lead) }, len);
             map.prepare();
@@ -158,7 +160,7 @@ impl<K: Kind> FileMap<K> {
 
 /// What a descriptor is of.
 pub(super) fn inspect(file: BorrowedFd<'_>) -> Result<FileStatus> {
-    sys::file_status(file.as_raw_fd()).map_err(|errno| Error::os(Operation::Inspect, 0, errno))
+    files::file_status(file).map_err(|errno| Error::os(Operation::Inspect, 0, errno))
 }
 
 /// How far a byte of a file is behind the start of its page.

@@ -4,7 +4,8 @@
 
 use super::{FileMap, FileOptions, Kind, ReadWrite};
 use crate::error::{Error, Operation, Result};
-use crate::sys::{self, FileStatus};
+use crate::sys;
+use crate::sys::files::{self, FileStatus};
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -90,7 +91,7 @@ impl<K: Kind> FileMap<K> {
         let new: Self = self.options.map_len(file, status, len)?;
         if !K::HOW.shared {
             // SAFETY: nobody else knows of the new map, which is longer, and private as this one is, so writable.
-            unsafe { sys::copy(self.start, new.start, self.len) }
+            unsafe { files::copy(self.start, new.start, self.len) }
                 .map_err(|errno| Error::os(Operation::Copy, self.len, errno))?;
         }
         *self = new;
@@ -116,7 +117,7 @@ impl FileMap<ReadWrite> {
         FileOptions::past_end(self.options, true).span(Operation::Extend, &status, len)?;
         let end = self.end(len);
         if end > status.len {
-            sys::extend_file(file.as_raw_fd(), status.len, end)
+            files::extend_file(file.as_raw_fd(), status.len, end)
                 .map_err(|errno| Error::os(Operation::Extend, len, errno))?;
             status.len = end;
         }

@@ -3,7 +3,7 @@
 
 use super::SharedPages;
 use crate::error::{Error, Operation, Result};
-use crate::sys::descriptors;
+use crate::sys::files;
 use bitflags::bitflags;
 use core::ffi::CStr;
 use core::ops::Deref;
@@ -58,7 +58,7 @@ impl MemoryFile {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn growing(name: &CStr, len: usize) -> Result<Self> {
-        let file = Self(descriptors::memory_file(name).map_err(|errno| Error::os(Operation::File, len, errno))?);
+        let file = Self(files::memory_file(name).map_err(|errno| Error::os(Operation::File, len, errno))?);
         file.set_len(len)?;
         file.add_seals(Seals::SHRINK)?;
         Ok(file)
@@ -82,7 +82,7 @@ impl MemoryFile {
     /// # Errors
     /// If the kernel refuses.
     pub fn len(&self) -> Result<usize> {
-        let status = descriptors::file_status(self.0.as_fd()).map_err(|errno| Error::os(Operation::File, 0, errno))?;
+        let status = files::file_status(self.0.as_fd()).map_err(|errno| Error::os(Operation::File, 0, errno))?;
         usize::try_from(status.len).map_err(|_| Error::capacity(Operation::File, usize::MAX))
     }
 
@@ -112,7 +112,7 @@ impl MemoryFile {
         if len == 0 {
             return Ok(());
         }
-        descriptors::allocate_file(self.0.as_fd(), len as u64).map_err(|errno| Error::os(Operation::File, len, errno))
+        files::allocate_file(self.0.as_fd(), len as u64).map_err(|errno| Error::os(Operation::File, len, errno))
     }
 
     /// The seals.
@@ -120,7 +120,7 @@ impl MemoryFile {
     /// # Errors
     /// If the file takes none.
     pub fn seals(&self) -> Result<Seals> {
-        let seals = descriptors::seals(self.0.as_fd()).map_err(|errno| Error::os(Operation::Seal, 0, errno))?;
+        let seals = files::seals(self.0.as_fd()).map_err(|errno| Error::os(Operation::Seal, 0, errno))?;
         Ok(Seals::from_bits_retain(seals))
     }
 
@@ -129,7 +129,7 @@ impl MemoryFile {
     /// # Errors
     /// If the file takes no more (`EPERM`), or is mapped for writing somewhere and is to be sealed against that (`EBUSY`).
     pub fn add_seals(&self, seals: Seals) -> Result<()> {
-        descriptors::add_seals(self.0.as_fd(), seals.bits()).map_err(|errno| Error::os(Operation::Seal, 0, errno))
+        files::add_seals(self.0.as_fd(), seals.bits()).map_err(|errno| Error::os(Operation::Seal, 0, errno))
     }
 
     /// Maps the file for reading and writing, as long as it is now.
@@ -165,7 +165,7 @@ impl MemoryFile {
     }
 
     fn set_len(&self, len: usize) -> Result<()> {
-        descriptors::set_file_len(self.0.as_fd(), len as u64).map_err(|errno| Error::os(Operation::File, len, errno))
+        files::set_file_len(self.0.as_fd(), len as u64).map_err(|errno| Error::os(Operation::File, len, errno))
     }
 }
 

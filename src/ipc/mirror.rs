@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Operation, Result};
 use crate::page::page_size;
-use crate::sys::{self, Errno, descriptors};
+use crate::sys::{self, Errno, files};
 use core::ptr::NonNull;
 use std::os::fd::BorrowedFd;
 
@@ -47,7 +47,7 @@ impl Mirror {
         let parts =
             unsafe { [(base, 0, page), (base.add(page), page, capacity), (base.add(page + capacity), page, capacity)] };
         for (done, &(start, offset, len)) in parts.iter().enumerate() {
-            if let Err(errno) = descriptors::map_shared_at(start, file, offset as u64, len) {
+            if let Err(errno) = files::map_shared_at(start, file, offset as u64, len) {
                 for &(start, _, len) in &parts[..done] {
                     // SAFETY: mapped by this loop.
                     let _ = unsafe { sys::unmap(start, len) };

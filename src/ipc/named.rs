@@ -5,7 +5,7 @@
 
 use super::SharedPages;
 use crate::error::{Error, Operation, Result};
-use crate::sys::{Errno, coarse_milliseconds, descriptors};
+use crate::sys::{Errno, coarse_milliseconds, files};
 use core::ffi::CStr;
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -111,16 +111,16 @@ impl NamedMemory {
     /// [`Refused`](NamedError::Refused) with `ENOSPC` if there is not so much memory; nothing is left then.
     pub fn create(name: &CStr, len: usize, mode: u32) -> Result<Self, NamedError> {
         check_name(name)?;
-        let file = descriptors::open_named(name, Some(mode)).map_err(|errno| match errno {
+        let file = files::open_named(name, Some(mode)).map_err(|errno| match errno {
             libc::EEXIST => state_of(name),
             errno => refused(len)(errno),
         })?;
-        let made = descriptors::try_lock_file(file.as_fd(), false)
-            .and_then(|()| descriptors::set_file_len(file.as_fd(), len as u64))
-            .and_then(|()| if len == 0 { Ok(()) } else { descriptors::allocate_file(file.as_fd(), len as u64) });
+        let made = files::try_lock_file(file.as_fd(), false)
+            .and_then(|()| files::set_file_len(file.as_fd(), len as u64))
+            .and_then(|()| if len == 0 { Ok(()) } else { files::allocate_file(file.as_fd(), len as u64) });
         if let Err(errno) = made {
             // The name is this call's own. There is nothing to be done about a failure to remove it.
-            let _ = descriptors::unlink_named(name);
+            let _ = files::unlink_named(name);
             return Err(refused(len)(errno));
         }
         Ok(Self { file, len })
@@ -143,13 +143,13 @@ impl NamedMemory {
         check_name(name)?;
         let started = coarse_milliseconds();
         loop {
-            let file = descriptors::open_named(name, None).map_err(|errno| match errno {
+            let file = files::open_named(name, None).map_err(|errno| match errno {
                 libc::ENOENT => NamedError::NotFound,
                 errno => refused(0)(errno),
             })?;
-            let status = descriptors::file_status(file.as_fd()).map_err(refused(0))?;
+            let status = files::file_status(file.as_fd()).map_err(refused(0))?;
             // The lock is refused only while somebody replaces the name, which takes a moment, as making it does.
-            let is_locked = descriptors::try_lock_file(file.as_fd(), false).is_ok();
+            let is_locked = files::try_lock_file(file.as_fd(), false).is_ok();
             let is_late = coarse_milliseconds() - started > PATIENCE;
             if is_locked && (status.len > 0 || is_late) {
                 let len =
@@ -191,18 +191,18 @@ impl NamedMemory {
             Err(NamedError::Stale) => {}
             made => return made,
         }
-        let old = descriptors::open_named(name, None).map_err(|errno| match errno {
+        let old = files::open_named(name, None).map_err(|errno| match errno {
             libc::ENOENT => NamedError::InUse,
             errno => refused(len)(errno),
         })?;
-        if descriptors::try_lock_file(old.as_fd(), true).is_err() {
+        if files::try_lock_file(old.as_fd(), true).is_err() {
             return Err(NamedError::InUse);
         }
         // The lock keeps others from replacing this segment; one who did so before has put another under the name.
         if !is_named(name, old.as_fd()) {
             return Err(NamedError::InUse);
         }
-        descriptors::unlink_named(name).map_err(refused(len))?;
+        files::unlink_named(name).map_err(refused(len))?;
         Self::create(name, len, mode)
     }
 
@@ -212,7 +212,7 @@ impl NamedMemory {
     /// [`NotFound`](NamedError::NotFound).
     pub fn unlink(name: &CStr) -> Result<(), NamedError> {
         check_name(name)?;
-        descriptors::unlink_named(name).map_err(|errno| match errno {
+        files::unlink_named(name).map_err(|errno| match errno {
             libc::ENOENT => NamedError::NotFound,
             errno => refused(0)(errno),
         })
@@ -223,7 +223,7 @@ impl NamedMemory {
     /// # Errors
     /// [`Vanished`](NamedError::Vanished), or [`Size`](NamedError::Size) if somebody has made it shorter or longer.
     pub fn check(&self, name: &CStr) -> Result<(), NamedError> {
-        let status = descriptors::file_status(self.file.as_fd()).map_err(refused(self.len))?;
+        let status = files::file_status(self.file.as_fd()).map_err(refused(self.len))?;
         if status.len != self.len as u64 {
             let found = usize::try_from(status.len).unwrap_or(usize::MAX);
             return Err(NamedError::Size { expected: self.len, found });
@@ -248,7 +248,7 @@ impl NamedMemory {
     /// # Errors
     /// If the kernel refuses.
     pub fn mode(&self) -> Result<u32, NamedError> {
-        Ok(descriptors::file_status(self.file.as_fd()).map_err(refused(0))?.mode)
+        Ok(files::file_status(self.file.as_fd()).map_err(refused(0))?.mode)
     }
 
     /// Sets the permissions.
@@ -256,7 +256,7 @@ impl NamedMemory {
     /// # Errors
     /// If the process does not own the segment.
     pub fn set_mode(&self, mode: u32) -> Result<(), NamedError> {
-        descriptors::set_file_mode(self.file.as_fd(), mode).map_err(refused(0))
+        files::set_file_mode(self.file.as_fd(), mode).map_err(refused(0))
     }
 
     /// The user and the group that own the segment.
@@ -264,7 +264,7 @@ impl NamedMemory {
     /// # Errors
     /// If the kernel refuses.
     pub fn owner(&self) -> Result<(u32, u32), NamedError> {
-        Ok(descriptors::file_status(self.file.as_fd()).map_err(refused(0))?.owner)
+        Ok(files::file_status(self.file.as_fd()).map_err(refused(0))?.owner)
     }
 
     /// Gives the segment to a user and a group.
@@ -272,7 +272,7 @@ impl NamedMemory {
     /// # Errors
     /// If the process may not.
     pub fn set_owner(&self, user: u32, group: u32) -> Result<(), NamedError> {
-        descriptors::set_file_owner(self.file.as_fd(), user, group).map_err(refused(0))
+        files::set_file_owner(self.file.as_fd(), user, group).map_err(refused(0))
     }
 
     /// Maps the segment for reading and writing.
@@ -315,11 +315,11 @@ fn check_name(name: &CStr) -> Result<(), NamedError> {
 
 /// Whether a taken name is in use.
 fn state_of(name: &CStr) -> NamedError {
-    let Ok(file) = descriptors::open_named(name, None) else { return NamedError::InUse };
-    let Ok(status) = descriptors::file_status(file.as_fd()) else { return NamedError::InUse };
+    let Ok(file) = files::open_named(name, None) else { return NamedError::InUse };
+    let Ok(status) = files::file_status(file.as_fd()) else { return NamedError::InUse };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
     let is_being_made = status.len == 0 && now - status.changed < MAKING_SECONDS;
-    if !is_being_made && descriptors::try_lock_file(file.as_fd(), true).is_ok() {
+    if !is_being_made && files::try_lock_file(file.as_fd(), true).is_ok() {
         NamedError::Stale
     } else {
         NamedError::InUse
@@ -328,7 +328,7 @@ fn state_of(name: &CStr) -> NamedError {
 
 /// Whether a name leads to this very segment.
 fn is_named(name: &CStr, file: BorrowedFd<'_>) -> bool {
-    let Ok(named) = descriptors::open_named(name, None) else { return false };
-    let identity = |file| descriptors::file_status(file).map(|status| status.identity);
+    let Ok(named) = files::open_named(name, None) else { return false };
+    let identity = |file| files::file_status(file).map(|status| status.identity);
     identity(named.as_fd()) == identity(file)
 }

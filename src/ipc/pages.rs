@@ -11,7 +11,7 @@ use crate::atomic::Atomic;
 use crate::error::{Error, Operation, Result};
 use crate::map::Refused;
 use crate::page::{checked_round_up, page_size};
-use crate::sys::{self, Protection, descriptors};
+use crate::sys::{self, Protection, files};
 use core::fmt;
 use core::ptr::NonNull;
 use core::slice;
@@ -61,8 +61,8 @@ impl SharedPages {
             return Ok(Self { base: NonNull::dangling(), len, mapped, is_writable });
         }
         let protection = if is_writable { Protection::ReadWrite } else { Protection::Read };
-        let base = descriptors::map_shared(file, 0, mapped, protection)
-            .map_err(|errno| Error::os(Operation::Map, len, errno))?;
+        let base =
+            files::map_shared(file, 0, mapped, protection).map_err(|errno| Error::os(Operation::Map, len, errno))?;
         Ok(Self { base, len, mapped, is_writable })
     }
 
@@ -92,7 +92,7 @@ impl SharedPages {
     pub fn read_at(&self, offset: usize, target: &mut [u8]) -> Result<()> {
         self.check(offset, target.len())?;
         // SAFETY: the target is live and exclusive; the source lies within the mapping (Q1), or is refused.
-        unsafe { sys::copy(self.base.add(offset), NonNull::from(&mut *target).cast(), target.len()) }
+        unsafe { files::copy(self.base.add(offset), NonNull::from(&mut *target).cast(), target.len()) }
             .map_err(|errno| Error::os(Operation::Copy, target.len(), errno))
     }
 
@@ -105,7 +105,7 @@ impl SharedPages {
         self.check(offset, source.len())?;
         self.check_writable(source.len())?;
         // SAFETY: the source is live; the target lies within the mapping (Q1) and is used as atomics only (Q2), or is refused.
-        unsafe { sys::copy(NonNull::from(source).cast(), self.base.add(offset), source.len()) }
+        unsafe { files::copy(NonNull::from(source).cast(), self.base.add(offset), source.len()) }
             .map_err(|errno| Error::os(Operation::Copy, source.len(), errno))
     }
 

@@ -30,7 +30,7 @@ use super::copy::{load, store};
 use super::mirror::Mirror;
 use crate::error::Error;
 use crate::page::page_size;
-use crate::sys::{self, descriptors};
+use crate::sys::files;
 use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{
@@ -231,8 +231,8 @@ struct Ends {
 impl Ends {
     fn take(ring: &Ring, own_byte: i64, other_byte: i64) -> Result<Self, RingError> {
         let refused = |errno| Error::os(crate::error::Operation::File, ring.capacity, errno);
-        let lock = descriptors::reopen(ring.file.as_fd()).map_err(refused)?;
-        descriptors::try_lock_byte(lock.as_fd(), own_byte).map_err(|errno| match errno {
+        let lock = files::reopen(ring.file.as_fd()).map_err(refused)?;
+        files::try_lock_byte(lock.as_fd(), own_byte).map_err(|errno| match errno {
             libc::EAGAIN | libc::EACCES => RingError::Taken,
             errno => refused(errno).into(),
         })?;
@@ -254,8 +254,7 @@ impl Ends {
 
     /// Whether the other end was there and has ended.
     fn other_is_gone(&self, other: &End) -> bool {
-        other.was_there.load(SeqCst) != 0
-            && !descriptors::byte_is_locked(self.lock.as_fd(), self.other_byte).unwrap_or(true)
+        other.was_there.load(SeqCst) != 0 && !files::byte_is_locked(self.lock.as_fd(), self.other_byte).unwrap_or(true)
     }
 
     /// Waits until `is_ready`, or until the other end is gone: then `false`.
@@ -285,14 +284,14 @@ impl Ends {
                 // What it wrote last may have come before its end.
                 return is_ready();
             }
-            sys::futex_wait_shared(&own.sleeps, 1, NAP);
+            files::futex_wait_shared(&own.sleeps, 1, NAP);
         }
     }
 
     fn wake(other: &End) {
         fence(SeqCst);
         if other.sleeps.load(Relaxed) != 0 && other.sleeps.swap(0, Relaxed) != 0 {
-            sys::futex_wake_shared(&other.sleeps);
+            files::futex_wake_shared(&other.sleeps);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Access is never refused here and nothing is ever returned in part, so what depends on either is tested elsewhere.
 
-use super::{Errno, FilePages, FileStatus, LockTime, NewPages, PageAdvice, Placement, Protection};
-use core::ffi::{CStr, c_int};
+use super::{Errno, LockTime, NewPages, PageAdvice, Placement, Protection};
+use core::ffi::CStr;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -38,38 +38,6 @@ pub(crate) fn map_at(_base: NonNull<u8>, _len: usize, _huge: usize, _no_reserve:
 
 /// Refused: the callers have another way.
 pub(crate) fn map_secret(_len: usize) -> Result<NonNull<u8>, Errno> {
-    Err(libc::ENOSYS)
-}
-
-/// Refused.
-pub(crate) fn map_file(_file: c_int, _offset: u64, _len: usize, how: FilePages) -> Result<NonNull<u8>, Errno> {
-    let _ = (how.shared, how.writable, how.no_reserve);
-    Err(libc::ENOSYS)
-}
-
-/// Refused.
-///
-/// # Safety
-/// None.
-pub(crate) unsafe fn flush(_base: NonNull<u8>, _len: usize, _wait: bool) -> Result<(), Errno> {
-    Err(libc::ENOSYS)
-}
-
-/// Refused.
-pub(crate) fn file_status(_file: c_int) -> Result<FileStatus, Errno> {
-    Err(libc::ENOSYS)
-}
-
-/// Refused.
-pub(crate) fn extend_file(_file: c_int, _from: u64, _to: u64) -> Result<(), Errno> {
-    Err(libc::ENOSYS)
-}
-
-/// Refused: there are no files to copy from.
-///
-/// # Safety
-/// None.
-pub(crate) unsafe fn copy(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Result<(), Errno> {
     Err(libc::ENOSYS)
 }
 

@@ -9,7 +9,7 @@
 //! * lengths and addresses are passed on as they are: the callers, in `map`, `heap` and `file`, have checked them.
 
 #[cfg(all(feature = "std", not(miri)))]
-pub(crate) mod descriptors;
+pub(crate) mod files;
 mod posix;
 mod shadow;
 
@@ -22,10 +22,9 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    address_space_limit, advise, copy, data_limit, extend_file, file_status, flush, futex_wait, futex_wait_for,
-    futex_wait_shared, futex_wake, futex_wake_shared, huge_pages_are_off, lock, lock_limit, map, map_at, map_file,
-    map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, remap, reserve, residency, seal,
-    thread_faults, unlock, unmap, unmap_tail, write_stderr,
+    address_space_limit, advise, data_limit, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock,
+    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, remap,
+    reserve, residency, seal, thread_faults, unlock, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{
     ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
@@ -100,30 +99,6 @@ pub(crate) struct NewPages {
     pub(crate) lead: usize,
     /// Without reserving memory or swap.
     pub(crate) no_reserve: bool,
-}
-
-/// How the pages of a file are to be mapped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FilePages {
-    /// What is written reaches the file.
-    pub(crate) shared: bool,
-    /// They can be written to.
-    pub(crate) writable: bool,
-    /// Without reserving memory or swap for copies.
-    pub(crate) no_reserve: bool,
-}
-
-/// What a descriptor is of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FileStatus {
-    /// The length in bytes; zero for most devices.
-    pub(crate) len: u64,
-    /// The device and the number of the file there.
-    pub(crate) identity: (u64, u64),
-    /// A file with a length, and no device or pipe.
-    pub(crate) is_regular: bool,
-    /// Of huge pages that the administrator has set aside.
-    pub(crate) is_hugetlb: bool,
 }
 
 /// When locked pages come into memory.

@@ -1,23 +1,27 @@
-//! System calls on files that processes share: memory files, named memory, their seals, locks and mappings.
+//! System calls on files and on the memory that processes share: mapping, flushing and growing them; memory files, named
+//! memory, their seals and locks; and copies that survive memory which has gone.
 //!
-//! What `sys` promises of errors holds here too: a failure is an `errno`, and a failed call has changed nothing.
+//! What `sys` promises of errors holds here too. The allocator uses none of it.
 
 use super::posix::{errno_location, keep_errno};
 use super::{Errno, Protection};
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int, c_long};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::AtomicU32;
 use rustix::fs::{FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::mm::MsyncFlags;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
     keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
 }
 
-fn libc_call(operation: impl FnOnce() -> libc::c_int) -> Result<(), Errno> {
+/// A call of the C library's, which answers -1 and sets `errno` when it fails.
+fn libc_call(operation: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
     keep_errno(|| match operation() {
         // SAFETY: reading this thread's errno, which the failed call has set.
         -1 => Err(unsafe { *errno_location() }),
-        _ => Ok(()),
+        answer => Ok(answer),
     })
 }
 
@@ -46,30 +50,55 @@ pub(crate) fn allocate_file(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno>
     call(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len))
 }
 
-/// What is known of a file.
+/// How the pages of a file are to be mapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FilePages {
+    /// What is written reaches the file.
+    pub(crate) shared: bool,
+    /// They can be written to.
+    pub(crate) writable: bool,
+    /// Without reserving memory or swap for copies.
+    pub(crate) no_reserve: bool,
+}
+
+/// What a descriptor is of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileStatus {
+    /// The length in bytes; zero for most devices.
     pub(crate) len: u64,
-    pub(crate) links: u64,
-    pub(crate) mode: u32,
-    pub(crate) owner: (u32, u32),
-    /// The device and the number of the file.
+    /// The device and the number of the file there.
     pub(crate) identity: (u64, u64),
+    /// The names that the file has.
+    pub(crate) links: u64,
+    /// The permissions.
+    pub(crate) mode: u32,
+    /// The user and the group.
+    pub(crate) owner: (u32, u32),
     /// Seconds since 1970 of the last change.
     pub(crate) changed: i64,
+    /// A file with a length, and no device or pipe.
+    pub(crate) is_regular: bool,
+    /// Of huge pages that the administrator has set aside.
+    pub(crate) is_hugetlb: bool,
 }
 
 /// Asks about a file.
 #[allow(clippy::unnecessary_cast, reason = "the types of some figures are the architecture's")]
 pub(crate) fn file_status(file: BorrowedFd<'_>) -> Result<FileStatus, Errno> {
     let status = call(|| rustix::fs::fstat(file))?;
+    // A file whose system does not say is none of huge pages.
+    let system = call(|| rustix::fs::fstatfs(file)).map_or(0, |system| system.f_type as u32);
     Ok(FileStatus {
+        // The kernel's lengths are not negative.
         len: status.st_size as u64,
+        identity: (status.st_dev, status.st_ino),
         links: status.st_nlink as u64,
         mode: status.st_mode & 0o7777,
         owner: (status.st_uid, status.st_gid),
-        identity: (status.st_dev, status.st_ino),
         changed: status.st_ctime as i64,
+        is_regular: status.st_mode & libc::S_IFMT == libc::S_IFREG,
+        // The number has 32 bits, in an integer that is another one in each C library.
+        is_hugetlb: system == libc::HUGETLBFS_MAGIC as u32,
     })
 }
 
@@ -143,14 +172,14 @@ fn byte_lock(byte: i64) -> libc::flock {
 pub(crate) fn try_lock_byte(file: BorrowedFd<'_>, byte: i64) -> Result<(), Errno> {
     let mut lock = byte_lock(byte);
     // SAFETY: a live descriptor and a live lock.
-    libc_call(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) })
+    libc_call(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock).into() }).map(drop)
 }
 
 /// Whether somebody else has the lock of a byte.
 pub(crate) fn byte_is_locked(file: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
     let mut lock = byte_lock(byte);
     // SAFETY: as above.
-    libc_call(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) })?;
+    libc_call(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock).into() })?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
 }
 
@@ -207,4 +236,123 @@ unsafe fn map(
         }
         NonNull::new(address.cast()).ok_or(libc::ENOMEM)
     })
+}
+
+/// Maps `len` bytes of a file from `offset` on, a multiple of the page size. What lies past the end of the file faults.
+pub(crate) fn map_file(file: c_int, offset: u64, len: usize, how: FilePages) -> Result<NonNull<u8>, Errno> {
+    let kind = if how.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    let flags = if how.no_reserve { kind | libc::MAP_NORESERVE } else { kind };
+    let protection = if how.writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+    let offset = i64::try_from(offset).map_err(|_| libc::EOVERFLOW)?;
+    // SAFETY: without MAP_FIXED the kernel picks a free range, so no existing mapping is touched.
+    let mapped = keep_errno(|| match unsafe { libc::mmap(null_mut(), len, protection, flags, file, offset) } {
+        // SAFETY: reading this thread's errno, which the failed call has set.
+        libc::MAP_FAILED => Err(unsafe { *errno_location() }),
+        mapped => Ok(mapped),
+    });
+    mapped.and_then(|mapped| NonNull::new(mapped.cast()).ok_or(libc::ENOMEM))
+}
+
+/// Hands what was written to shared pages of a file to its storage, and waits until it is there if `wait` says so.
+///
+/// # Safety
+/// The range is the caller's, mapped by this room, and whole pages.
+pub(crate) unsafe fn flush(base: NonNull<u8>, len: usize, wait: bool) -> Result<(), Errno> {
+    let flags = if wait { MsyncFlags::SYNC } else { MsyncFlags::ASYNC };
+    // SAFETY: the caller's contract; contents and access stay as they are.
+    call(|| unsafe { rustix::mm::msync(base.as_ptr().cast(), len, flags) })
+}
+
+/// Makes a file that is `from` bytes long `to` bytes long, with space for the new ones where the file system can set it
+/// aside.
+pub(crate) fn extend_file(file: c_int, from: u64, to: u64) -> Result<(), Errno> {
+    let (start, end) = (i64::try_from(from).map_err(|_| libc::EFBIG)?, i64::try_from(to).map_err(|_| libc::EFBIG)?);
+    // It never makes a file shorter, whoever has made it longer meanwhile.
+    // SAFETY: plain integers.
+    let extend = || libc_call(|| unsafe { libc::fallocate(file, 0, start, end - start).into() });
+    let mut extended = extend();
+    while extended == Err(libc::EINTR) {
+        extended = extend();
+    }
+    match extended {
+        Err(libc::EOPNOTSUPP | libc::ENOSYS) => {
+            // SAFETY: plain integers.
+            libc_call(|| unsafe { libc::ftruncate(file, end).into() }).map(drop)
+        }
+        extended => extended.map(drop),
+    }
+}
+
+/// Copies `len` bytes as the kernel copies them: memory that cannot be touched is `EFAULT`, without a signal. Bytes before
+/// the first such may have been copied.
+///
+/// # Safety
+/// Nothing but raw pointers, atomics and the caller refers to the target, and its bytes may have any value.
+pub(crate) unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    let process = super::process_id();
+    let mut done = 0;
+    while done < len {
+        let part = |start: NonNull<u8>| libc::iovec {
+            iov_base: start.as_ptr().wrapping_add(done).cast(),
+            iov_len: len - done,
+        };
+        let (source, target) = (part(from), part(to));
+        // SAFETY: the kernel reads and writes what it finds there, by the caller's contract for the target.
+        let copied = libc_call(|| unsafe { libc::process_vm_readv(process, &target, 1, &source, 1, 0) as c_long });
+        match copied {
+            Ok(copied @ 1..) => done += copied as usize,
+            // A sandbox may forbid the call, and it does not read memory that is hidden from the kernel (memfd_secret).
+            // SAFETY: the rest of the caller's ranges.
+            _ => return unsafe { copy_by_pipe(from.add(done), to.add(done), len - done) },
+        }
+    }
+    Ok(())
+}
+
+/// As [`copy`], by calls that no sandbox does without.
+///
+/// # Safety
+/// As for [`copy`].
+unsafe fn copy_by_pipe(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    /// A pipe takes at least this much at once, `PIPE_BUF` of `limits.h`.
+    const CHUNK: usize = 4096;
+    let mut ends = [0; 2];
+    // SAFETY: a live pair of descriptors.
+    libc_call(|| unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK).into() })?;
+    let mut done = 0;
+    let mut result = Ok(());
+    while done < len && result.is_ok() {
+        let count = (len - done).min(CHUNK);
+        // SAFETY: the descriptors are open; the kernel reads and writes what it finds in the caller's ranges.
+        let moved = unsafe {
+            libc_call(|| libc::write(ends[1], from.as_ptr().wrapping_add(done).cast(), count) as c_long).and_then(
+                |count| {
+                    libc_call(|| libc::read(ends[0], to.as_ptr().wrapping_add(done).cast(), count as usize) as c_long)
+                },
+            )
+        };
+        match moved {
+            Ok(moved @ 1..) => done += moved as usize,
+            Ok(_) => result = Err(libc::EFAULT),
+            Err(errno) => result = Err(errno),
+        }
+    }
+    for end in ends {
+        // SAFETY: opened above, and closed once. What a close could report is of no concern for a pipe.
+        let _ = libc_call(|| unsafe { libc::close(end).into() });
+    }
+    result
+}
+
+/// As [`futex_wait_for`], on a word that processes share.
+pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, milliseconds: u32) {
+    use rustix::thread::futex::{Flags, Timespec, wait};
+    let span = Timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: i64::from(milliseconds % 1000) * 1_000_000 };
+    let _ = call(|| wait(word, Flags::empty(), expected, Some(&span)));
+}
+
+/// Wakes all sleepers on a word that processes share.
+pub(crate) fn futex_wake_shared(word: &AtomicU32) {
+    use rustix::thread::futex::{Flags, wake};
+    let _ = call(|| wake(word, Flags::empty(), i32::MAX as u32));
 }
