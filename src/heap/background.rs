@@ -2,7 +2,7 @@
 //!
 //! The budget bounds what is free at every moment; this takes the rest once it lies idle. The thread is started by the
 //! free that leaves more than a little memory free, looks a few times a second at what stayed free throughout, and ends when
-//! there is nothing left to do, so that a process that rests has no thread and no timer of the engine's.
+//! there is nothing left to do, and nothing that may soon be, so that a process that rests has no thread and no timer of the engine's.
 //!
 //! # Invariants
 //! * **B1** at most one thread runs; the state says so: it is `RUNNING` or `STOPPING` from before the thread is created
@@ -127,14 +127,18 @@ impl Background {
         self.state.store(NONE, Relaxed);
     }
 
-    /// The last step of the thread.
-    fn rest(&self, free: usize) {
-        self.left.set(free);
+    /// The last step of the thread, which leaves so much free memory as it is. Says whether it was: what was freed meanwhile,
+    /// by somebody who saw the thread running, is its part still.
+    fn rest(&self, left: usize, free: impl Fn() -> usize) -> bool {
+        self.left.set(left);
         if self.state.compare_exchange(RUNNING, ENDED, AcqRel, Relaxed).is_err() {
             // It was asked to end meanwhile.
             self.state.store(STOPPED, Release);
             sys::futex_wake(&self.state);
+            return true;
         }
+        free().saturating_sub(left) <= WORTH_A_THREAD
+            || self.state.compare_exchange(ENDED, RUNNING, AcqRel, Relaxed).is_err()
     }
 }
 
@@ -145,19 +149,28 @@ extern "C" fn run() {
     let mut quiet = 0;
     // The first look only sets the marks from which the next one counts.
     heap.purge_idle();
-    while quiet < QUIET_LOOKS {
+    loop {
         sys::futex_wait_for(&background.state, RUNNING, INTERVAL_MILLISECONDS);
         if background.state.compare_exchange(STOPPING, STOPPED, AcqRel, Relaxed).is_ok() {
             sys::futex_wake(&background.state);
             return;
         }
-        if heap.purge_idle() > 0 {
-            quiet = 0;
-        } else {
-            quiet += 1;
+        let free = heap.free_bytes();
+        let look = heap.purge_idle();
+        // What is in use one moment and free the next may lie idle from now on.
+        quiet = if look.given_back > 0 || look.in_flux > WORTH_A_THREAD { 0 } else { quiet + 1 };
+        if quiet >= QUIET_LOOKS && background.rest(free.min(heap.free_bytes()), || heap.free_bytes()) {
+            return;
         }
     }
-    background.rest(heap.free_bytes());
+}
+
+/// What the thread found when it looked.
+struct Look {
+    /// The bytes that had been free since the last look, or what must come first.
+    given_back: usize,
+    /// The bytes that are free, and were not all the time.
+    in_flux: usize,
 }
 
 impl Heap {
@@ -166,24 +179,26 @@ impl Heap {
         self.large.resident_bytes() + self.growth.resident_bytes() + self.runs.dirty_bytes() + self.runs.idle_bytes()
     }
 
-    /// Gives back what has been free since the last call; returns how many bytes that was, or what must come first.
-    fn purge_idle(&'static self) -> usize {
+    /// Gives back what has been free since the last call.
+    fn purge_idle(&'static self) -> Look {
         self.budget.age(self.live_bytes());
-        let mut done = self.depot_idle();
+        let mut given_back = self.depot_idle();
+        let mut in_flux = 0;
         // Whoever needs one soon finds it in the pool.
         self.threads.all().for_each(|cache| {
             cache.evict_runs(self);
-            done += cache.evict_previous(self);
+            given_back += cache.evict_previous(self);
         });
-        let idle = |gauge: &Gauge, purge: &dyn Fn(usize) -> usize| {
-            let idle = gauge.lowest();
-            if idle < WORTH_A_CALL { 0 } else { purge(gauge.get().saturating_sub(idle)) }
+        let mut idle = |gauge: &Gauge, purge: &dyn Fn(usize) -> usize| {
+            let (idle, now) = (gauge.lowest(), gauge.get());
+            in_flux += now.saturating_sub(idle);
+            if idle < WORTH_A_CALL { 0 } else { purge(now.saturating_sub(idle)) }
         };
-        done += idle(self.large.resident(), &|keep| self.large.purge(keep));
-        done += idle(self.growth.resident(), &|keep| self.growth.purge(keep));
-        done += self.slabs.purge_idle(&self.runs);
-        done += self.runs.find_resident();
-        done += idle(self.runs.dirty(), &|keep| self.runs.purge(keep));
-        done
+        given_back += idle(self.large.resident(), &|keep| self.large.purge(keep));
+        given_back += idle(self.growth.resident(), &|keep| self.growth.purge(keep));
+        given_back += self.slabs.purge_idle(&self.runs);
+        given_back += self.runs.find_resident();
+        given_back += idle(self.runs.dirty(), &|keep| self.runs.purge(keep));
+        Look { given_back, in_flux }
     }
 }
