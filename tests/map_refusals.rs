@@ -325,11 +325,10 @@ fn what_a_child_makes_is_not_taken_for_what_it_does_not_have() {
 fn a_child_that_may_have_little_takes_nothing_for_what_it_does_not_have() {
     in_child(concat!(module_path!(), "::a_child_that_may_have_little_takes_nothing_for_what_it_does_not_have"), || {
         let (page, len) = (page_size(), 64 << 20);
-        let omitted: Vec<_> =
-            (0..4).map(|_| PageVec::<u8>::with_options(len, MapOptions::new().on_fork(Fork::Omit)).unwrap()).collect();
+        let omitted = PageVec::<u8>::with_options(len, MapOptions::new().on_fork(Fork::Omit)).unwrap();
         // The parent has more than it could get; the child has less, and room for more.
         let data = Process::myself().and_then(|me| me.status()).unwrap().vmdata.unwrap() << 10;
-        let limit = data - 2 * len as u64;
+        let limit = data - len as u64 / 2;
         let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
         // SAFETY: a live limit.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
