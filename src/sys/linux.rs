@@ -56,11 +56,18 @@ fn map_aligned(len: usize, align: usize, lead: usize, prot: ProtFlags, flags: Ma
     // unmapped; nothing else knows of them.
     unsafe {
         let aligned = base.add(head);
-        let trimmed = if head > 0 { unmap(base, head) } else { Ok(()) }
-            .and_then(|()| if slack > head { unmap(aligned.add(len), slack - head) } else { Ok(()) });
-        if let Err(errno) = trimmed {
-            // At the limit of mappings, which a range with its surplus would keep the process at. The whole of it goes.
+        // At the limit of mappings, which a range with its surplus would keep the process at, all that is still there goes.
+        // What was unmapped may be another thread's by then.
+        if head > 0
+            && let Err(errno) = unmap(base, head)
+        {
             let _ = unmap(base, wide);
+            return Err(errno);
+        }
+        if slack > head
+            && let Err(errno) = unmap(aligned.add(len), slack - head)
+        {
+            let _ = unmap(aligned, wide - head);
             return Err(errno);
         }
         Ok(aligned)
