@@ -96,7 +96,16 @@ pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize, no_reserve: boo
         // Bits 26 to 31 hold the logarithm of the page size, see mmap(2) on MAP_HUGE_2MB.
         flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(huge.trailing_zeros() << libc::MAP_HUGE_SHIFT);
     }
-    let place = map_anonymous(base.as_ptr(), len, ProtFlags::READ | ProtFlags::WRITE, flags)?;
+    map_exactly(base, len, ProtFlags::READ | ProtFlags::WRITE, flags)
+}
+
+/// Reserves `len` bytes at exactly this address, where nothing may be mapped, as by [`reserve`].
+pub(crate) fn reserve_at(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    map_exactly(base, len, ProtFlags::empty(), MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE)
+}
+
+fn map_exactly(base: NonNull<u8>, len: usize, prot: ProtFlags, flags: MapFlags) -> Result<(), Errno> {
+    let place = map_anonymous(base.as_ptr(), len, prot, flags)?;
     if place == base {
         return Ok(());
     }

@@ -36,6 +36,11 @@ pub(crate) fn map_at(_base: NonNull<u8>, _len: usize, _huge: usize, _no_reserve:
     Err(libc::ENOSYS)
 }
 
+/// Refused.
+pub(crate) fn reserve_at(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
+}
+
 /// Refused: the callers have another way.
 pub(crate) fn map_secret(_len: usize) -> Result<NonNull<u8>, Errno> {
     Err(libc::ENOSYS)
