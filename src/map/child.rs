@@ -56,7 +56,7 @@ impl Mapping {
         }
         let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
         let bytes = before + reserved + after;
-        self.take_place(|start, bytes| sys::map_at(start, bytes, 0, false))
+        self.take_place(|start, bytes| sys::map_at(start, bytes, 0))
             .map_err(|errno| Error::os(Operation::Map, bytes, errno))?;
         // SAFETY: the mapping's own pages and guards since the call above (M1), and nobody uses them yet.
         unsafe {

@@ -145,7 +145,7 @@ impl MapOptions {
             let behind = base.add(plan.len);
             sys::unmap(base, plan.len).inspect_err(|_| super::discard(start, plan.total()))?;
             // Without a reservation a touch that finds the pool empty would end the process.
-            if let Err(errno) = sys::map_at(base, plan.len, size, false) {
+            if let Err(errno) = sys::map_at(base, plan.len, size) {
                 for (guard, len) in [(start, plan.before), (behind, plan.after)] {
                     if len > 0 {
                         super::discard(guard, len);

@@ -89,9 +89,8 @@ pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u
 
 /// Maps `len` zero bytes, readable and writable, at exactly this address, where nothing may be mapped; of huge pages of
 /// `huge` bytes, if that is not zero.
-pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize, no_reserve: bool) -> Result<(), Errno> {
+pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize) -> Result<(), Errno> {
     let mut flags = MapFlags::FIXED_NOREPLACE;
-    flags.set(MapFlags::NORESERVE, no_reserve);
     if huge > 0 {
         // Bits 26 to 31 hold the logarithm of the page size, see mmap(2) on MAP_HUGE_2MB.
         flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(huge.trailing_zeros() << libc::MAP_HUGE_SHIFT);
