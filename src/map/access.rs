@@ -228,15 +228,14 @@ impl<C: Pages, A: Access> Protected<C, A> {
         }
     }
 
-    /// Makes the contents readable for as long as the guard lives. Pages that can be executed still can be.
+    /// Makes the contents readable for as long as the guard lives.
     ///
     /// A guard that is forgotten leaves them so.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn read(&mut self) -> Result<ReadGuard<'_, C, A>> {
-        let access = if A::STATE.0 == Protection::None { Protection::Read } else { A::STATE.0 };
-        set_access(&*self.container, access)?;
+        set_access(&*self.container, Protection::Read)?;
         Ok(ReadGuard(self))
     }
 
