@@ -6,7 +6,7 @@ mod fork;
 
 use child::in_child;
 use fork::{fault_of, in_fork};
-use mapalloc::map::{Backing, Features, Fork, Lock, MapOptions, Mapping, Protect};
+use mapalloc::map::{Backing, Features, Fork, Lock, MapOptions, Mapping};
 use mapalloc::{Operation, PageBox, PageVec, page_size};
 use procfs::process::{MemoryMap, Process, VmFlags};
 use std::fs;
@@ -352,16 +352,6 @@ fn a_child_that_may_have_little_takes_nothing_for_what_it_does_not_have() {
         assert_eq!(code, 0);
         drop(omitted);
     });
-}
-
-#[test]
-fn an_executable_stays_executable_while_it_is_read() {
-    let mut code = PageVec::from([0xc3_u8; 10]).into_executable().unwrap();
-    let start = code.as_ptr();
-    let guard = code.read().unwrap();
-    let perms = area_at(start).unwrap().perms;
-    assert!(perms.contains(procfs::process::MMPermissions::EXECUTE), "{perms:?}");
-    drop(guard);
 }
 
 #[test]
