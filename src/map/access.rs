@@ -232,7 +232,8 @@ impl<C: Pages, A: Access> Protected<C, A> {
         }
     }
 
-    /// Makes the contents readable for as long as the guard lives.
+    /// Makes the contents readable, and nothing else, for as long as the guard lives: pages that can be executed cannot be
+    /// meanwhile.
     ///
     /// A guard that is forgotten leaves them so.
     ///

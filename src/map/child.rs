@@ -6,6 +6,7 @@
 use super::{Granted, Mapping, RawMapping};
 use crate::error::{Error, Operation, Result};
 use crate::sys::{self, Errno, PageAdvice, Protection};
+use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicBool, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
@@ -53,9 +54,10 @@ impl Mapping {
         if !self.is_elsewhere() {
             return Ok(());
         }
-        self.take_place(false)?;
         let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
         let bytes = before + reserved + after;
+        self.take_place(|start, bytes| sys::map_at(start, bytes, 0))
+            .map_err(|errno| Error::os(Operation::Map, bytes, errno))?;
         // SAFETY: the mapping's own pages and guards since the call above (M1), and nobody uses them yet.
         unsafe {
             let start = base.sub(before);
@@ -72,23 +74,19 @@ impl Mapping {
     /// Keeps the addresses from being used for something else where a child has nothing: an owner who knows only the address
     /// could not tell the two apart. Every access faults, as without it.
     pub(super) fn hold_place_after_fork(&mut self) {
-        // If the place was taken before, or is refused, it is no worse than without this.
-        if self.is_elsewhere() && self.take_place(true).is_ok() {
-            let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
-            // SAFETY: the mapping's own pages since the call above (M1), which nobody uses. Were this refused, zeros would
-            // be there to be read, which the caller of `fork` has agreed not to do.
-            let _ = unsafe { sys::protect(base.sub(before), before + reserved + after, Protection::None) };
+        if self.is_elsewhere() {
+            // Without access no limit on memory refuses it. If the place was taken before, it is no worse than without this.
+            let _ = self.take_place(sys::reserve_at);
         }
     }
 
-    /// Maps zeros in the place of the pages and their guards, which becomes the process's own.
-    fn take_place(&mut self, no_reserve: bool) -> Result<()> {
+    /// Maps something in the place of the pages and their guards by `map`, which replaces nothing that is there; it becomes
+    /// the process's own.
+    fn take_place(&mut self, map: impl FnOnce(NonNull<u8>, usize) -> Result<(), Errno>) -> Result<(), Errno> {
         let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
-        let bytes = before + reserved + after;
         // SAFETY: the start of the mapping with its guards (M1).
         let start = unsafe { base.sub(before) };
-        // Nothing of the mapping is there, and this replaces nothing that is.
-        sys::map_at(start, bytes, 0, no_reserve).map_err(|errno| Error::os(Operation::Map, bytes, errno))?;
+        map(start, before + reserved + after)?;
         self.0.process = 0;
         Ok(())
     }

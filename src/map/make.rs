@@ -46,11 +46,9 @@ impl MapOptions {
                 mapping.0.granted.missing.insert(Features::GUARDS);
                 Ok(mapping)
             });
-            match made {
-                Ok(mut mapping) => {
-                    mapping.apply_options()?;
-                    return Ok(mapping);
-                }
+            // Pages that cannot have the options are no better than none: hugetlb pages take fewer than others do.
+            match made.and_then(|mut mapping| mapping.apply_options().map(|()| mapping)) {
+                Ok(mapping) => return Ok(mapping),
                 Err(error) => refusal = error,
             }
         }
@@ -146,7 +144,8 @@ impl MapOptions {
             let base = start.add(plan.before);
             let behind = base.add(plan.len);
             sys::unmap(base, plan.len).inspect_err(|_| super::discard(start, plan.total()))?;
-            if let Err(errno) = sys::map_at(base, plan.len, size, self.no_reserve) {
+            // Without a reservation a touch that finds the pool empty would end the process.
+            if let Err(errno) = sys::map_at(base, plan.len, size) {
                 for (guard, len) in [(start, plan.before), (behind, plan.after)] {
                     if len > 0 {
                         super::discard(guard, len);

@@ -308,8 +308,10 @@ pub(crate) unsafe fn discard(base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's contract.
     unsafe {
         if sys::unmap(base, len).is_err() {
-            // Without memory behind it the range is as good as gone; a failure here leaves no further remedy.
-            let _ = sys::advise(base, len, sys::PageAdvice::DontNeed);
+            // Without memory behind it the range is as good as gone. Locked pages take another word (Linux 5.18); a failure of
+            // that leaves no further remedy.
+            let _ = sys::advise(base, len, sys::PageAdvice::DontNeed)
+                .or_else(|_| sys::advise(base, len, sys::PageAdvice::DontNeedLocked));
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Fork {
     Wipe,
     /// No memory, `MADV_DONTFORK`: every access faults there. The child must not touch the mapping, by the contract of whoever
     /// called `fork`. It may drop it, which gives back nothing of the parent's, and nothing that the child has mapped there
-    /// meanwhile.
+    /// meanwhile; but not a container of elements with destructors, which touch it.
     Omit,
 }
 
@@ -122,7 +122,8 @@ impl MapOptions {
     }
 
     /// The pages that the mapping is made of: the first of the ladder that the system grants, which
-    /// [`Granted::backing`](super::Granted::backing) tells. If it grants none, that is an error, so a ladder that
+    /// [`Granted::backing`](super::Granted::backing) tells. Pages that cannot have the other options are passed over, as
+    /// hugetlb pages are with a [`name`](Self::name) or [`Fork::Wipe`]. If it grants none, that is an error, so a ladder that
     /// ends in [`Backing::System`] or [`Backing::Base`] does not fail.
     ///
     /// ```
@@ -168,7 +169,8 @@ impl MapOptions {
     }
 
     /// `MAP_NORESERVE`: the pages are not counted against the system's limit on memory promised, unless it is strict
-    /// (mode 2 of `vm.overcommit_memory`).
+    /// (mode 2 of `vm.overcommit_memory`). Hugetlb pages are reserved all the same: a touch that found their pool empty would
+    /// end the process.
     pub const fn no_reserve(mut self, no_reserve: bool) -> Self {
         self.no_reserve = no_reserve;
         self

@@ -178,7 +178,7 @@ impl Mapping {
         let may_part = options.lock.is_none();
         if may_part && (len >= HUGE_UNIT || self.align() > page_size() || !whole) {
             // SAFETY: M1, and `&mut self` excludes references into the range.
-            match unsafe { move_to_room(base, committed, len, self.align()) } {
+            match unsafe { move_to_room(base, committed, len, self.align(), options.no_reserve) } {
                 Ok(new) => {
                     // SAFETY: the old range (M1), whose pages have left it, and which this value covers no longer.
                     unsafe { discard(base, reserved) };
@@ -229,7 +229,7 @@ impl Mapping {
         let room = whole(Operation::Remap, room, page_size())?;
         let options = MapOptions::new();
         // SAFETY: the caller's contract.
-        let base = unsafe { move_to_room(source, len, room, options.alignment()) }
+        let base = unsafe { move_to_room(source, len, room, options.alignment(), false) }
             .map_err(|errno| Error::os(Operation::Remap, room, errno))?;
         // SAFETY: `room` bytes were mapped there by this room, all of them usable, and belong to nobody else.
         Ok(unsafe { Self::plain(base, room, options.alignment()) })
@@ -286,11 +286,18 @@ impl Mapping {
 /// # Safety
 /// `source..source + len` is whole pages, readable and writable, mapped by this room; no reference into it is used again;
 /// and `0 < len <= room`, also whole pages.
-unsafe fn move_to_room(source: NonNull<u8>, len: usize, room: usize, align: usize) -> Result<NonNull<u8>, Errno> {
+unsafe fn move_to_room(
+    source: NonNull<u8>,
+    len: usize,
+    room: usize,
+    align: usize,
+    no_reserve: bool,
+) -> Result<NonNull<u8>, Errno> {
     let preferred = preferred_align(align, room);
-    // A place where the room fits, usable and so charged: if the system refuses so much, it does so before anything has
-    // moved. It is let go and named as a hint: if another thread's mapping gets there first, the kernel finds another place.
-    let hint = sys::map(room, preferred, NewPages::default())?;
+    // A place where the room fits, usable and so charged if the source is: if the system refuses so much, it does so before
+    // anything has moved. It is let go and named as a hint: if another thread's mapping gets there first, the kernel finds
+    // another place.
+    let hint = sys::map(room, preferred, NewPages { lead: 0, no_reserve })?;
     // SAFETY: mapped just now; nothing refers to it. The caller's contract for the source.
     let moved = unsafe {
         sys::unmap(hint, room)?;

@@ -56,11 +56,18 @@ fn map_aligned(len: usize, align: usize, lead: usize, prot: ProtFlags, flags: Ma
     // unmapped; nothing else knows of them.
     unsafe {
         let aligned = base.add(head);
-        let trimmed = if head > 0 { unmap(base, head) } else { Ok(()) }
-            .and_then(|()| if slack > head { unmap(aligned.add(len), slack - head) } else { Ok(()) });
-        if let Err(errno) = trimmed {
-            // At the limit of mappings, which a range with its surplus would keep the process at. The whole of it goes.
+        // At the limit of mappings, which a range with its surplus would keep the process at, all that is still there goes.
+        // What was unmapped may be another thread's by then.
+        if head > 0
+            && let Err(errno) = unmap(base, head)
+        {
             let _ = unmap(base, wide);
+            return Err(errno);
+        }
+        if slack > head
+            && let Err(errno) = unmap(aligned.add(len), slack - head)
+        {
+            let _ = unmap(aligned, wide - head);
             return Err(errno);
         }
         Ok(aligned)
@@ -82,14 +89,22 @@ pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u
 
 /// Maps `len` zero bytes, readable and writable, at exactly this address, where nothing may be mapped; of huge pages of
 /// `huge` bytes, if that is not zero.
-pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize, no_reserve: bool) -> Result<(), Errno> {
+pub(crate) fn map_at(base: NonNull<u8>, len: usize, huge: usize) -> Result<(), Errno> {
     let mut flags = MapFlags::FIXED_NOREPLACE;
-    flags.set(MapFlags::NORESERVE, no_reserve);
     if huge > 0 {
         // Bits 26 to 31 hold the logarithm of the page size, see mmap(2) on MAP_HUGE_2MB.
         flags |= MapFlags::HUGETLB | MapFlags::from_bits_retain(huge.trailing_zeros() << libc::MAP_HUGE_SHIFT);
     }
-    let place = map_anonymous(base.as_ptr(), len, ProtFlags::READ | ProtFlags::WRITE, flags)?;
+    map_exactly(base, len, ProtFlags::READ | ProtFlags::WRITE, flags)
+}
+
+/// Reserves `len` bytes at exactly this address, where nothing may be mapped, as by [`reserve`].
+pub(crate) fn reserve_at(base: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    map_exactly(base, len, ProtFlags::empty(), MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE)
+}
+
+fn map_exactly(base: NonNull<u8>, len: usize, prot: ProtFlags, flags: MapFlags) -> Result<(), Errno> {
+    let place = map_anonymous(base.as_ptr(), len, prot, flags)?;
     if place == base {
         return Ok(());
     }

@@ -32,7 +32,12 @@ pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u
 }
 
 /// Refused.
-pub(crate) fn map_at(_base: NonNull<u8>, _len: usize, _huge: usize, _no_reserve: bool) -> Result<(), Errno> {
+pub(crate) fn map_at(_base: NonNull<u8>, _len: usize, _huge: usize) -> Result<(), Errno> {
+    Err(libc::ENOSYS)
+}
+
+/// Refused.
+pub(crate) fn reserve_at(_base: NonNull<u8>, _len: usize) -> Result<(), Errno> {
     Err(libc::ENOSYS)
 }
 
