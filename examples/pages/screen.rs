@@ -79,11 +79,11 @@ pub(crate) fn total() -> String {
     format!("\nthe whole tour: {} minor faults, at most {peak} resident\n", usage::minor_faults())
 }
 
-/// The remarks of a row in one line.
-pub(crate) fn remarks(row: &Row) -> String {
+/// What is to be said of a row: the figures in a line, and the note.
+pub(crate) fn remarks(row: &Row) -> impl Iterator<Item = String> {
     let counts = (!row.pages.is_empty()).then(|| counts(&row.pages));
-    let parts: Vec<_> = counts.into_iter().chain(row.cost.as_ref().map(cost)).chain(row.note.clone()).collect();
-    parts.join(" · ")
+    let figures: Vec<_> = counts.into_iter().chain(row.cost.as_ref().map(cost)).collect();
+    [figures.join(" · ")].into_iter().chain(row.note.clone()).filter(|line| !line.is_empty())
 }
 
 fn picture(pages: &[Kind], colours: bool) -> String {

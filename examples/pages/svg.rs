@@ -54,7 +54,7 @@ fn legend(body: &mut String) {
 /// A row from `y` on; returns where it ends.
 fn strip(body: &mut String, row: &Row, y: usize) -> usize {
     words(body, 24, y + 14, 12, &row.label);
-    let mut below = y + 14;
+    let mut below = y;
     if !row.pages.is_empty() {
         let cells: Vec<_> = cells(&row.pages).collect();
         let mut x = LEFT;
@@ -62,10 +62,13 @@ fn strip(body: &mut String, row: &Row, y: usize) -> usize {
             cell(body, x, y, run.len(), run[0]);
             x += run.len() * CELL;
         }
-        below = y + STRIP + 13;
+        below += STRIP;
     }
-    words(body, LEFT, below, 11, &remarks(row));
-    below + 9
+    for line in remarks(row) {
+        below += 14;
+        words(body, LEFT, below, 11, &line);
+    }
+    below + 8
 }
 
 /// Equal cells side by side; in resident ones the share of the pages that are in memory is filled.
