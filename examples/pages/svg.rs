@@ -11,7 +11,7 @@ use std::path::Path;
 const LEFT: usize = 130;
 const CELL: usize = 12;
 const STRIP: usize = 18;
-const WIDTH: usize = 920;
+const WIDTH: usize = 960;
 
 /// Writes the drawing, and makes the folder that it is to be in.
 pub(crate) fn write(path: &Path, steps: &[Step]) -> io::Result<()> {

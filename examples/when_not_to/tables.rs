@@ -1,4 +1,6 @@
 //! What page tables cost: their memory, and the time to fill them, to copy them for a child, and to clear them.
+//!
+//! Memory is given back before it is unmapped, to see whether its tables go with it.
 
 use crate::Scale;
 use crate::contest::{Spread, figure};
@@ -20,8 +22,9 @@ const ROWS: [(&str, usize, bool); 3] = [
 /// What one run of a row measured.
 struct Run {
     touched: usize,
-    tables_kib: f64,
-    /// Seconds to touch, to fork and to unmap.
+    /// The tables in use, and after the memory has been given back.
+    tables_kib: [f64; 2],
+    /// Seconds to touch, to fork and to decommit.
     times: [f64; 3],
 }
 
@@ -37,16 +40,20 @@ pub(crate) fn table(scale: Scale) -> io::Result<String> {
         }
     }
     let mut text = format!(
-        "### Page tables\n\n| {} MiB mapped | MiB resident | KiB of tables | ms to touch | ms of a fork | ms to unmap |\n\
-         |---|---:|---:|---:|---:|---:|\n",
+        "### Page tables\n\n| {} MiB mapped | MiB resident | KiB of tables | ms to touch | ms of a fork | ms to decommit | KiB of tables then |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
         len >> 20
     );
     for ((name, ..), runs) in ROWS.iter().zip(&runs) {
         let of = |value: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(value).collect());
         let resident = of(&|run| run.touched as f64).median / 1048576.0;
-        let tables = of(&|run| run.tables_kib).median;
-        let [touch, fork, unmap] = [0, 1, 2].map(|n| of(&|run| run.times[n]).text(1e3));
-        _ = writeln!(text, "| {name} | {} | {tables:.0} | {touch} | {fork} | {unmap} |", figure(resident));
+        let [tables, left] = [0, 1].map(|n| of(&|run| run.tables_kib[n]).median);
+        let [touch, fork, decommit] = [0, 1, 2].map(|n| of(&|run| run.times[n]).text(1e3));
+        _ = writeln!(
+            text,
+            "| {name} | {} | {tables:.0} | {touch} | {fork} | {decommit} | {left:.0} |",
+            figure(resident)
+        );
     }
     text.push('\n');
     Ok(text)
@@ -58,12 +65,14 @@ fn measure(len: usize, step: usize, huge: bool) -> io::Result<Run> {
     let since = Instant::now();
     pages.iter_mut().step_by(step).for_each(|byte| *byte = 1);
     let touch = since.elapsed();
-    let tables_kib = tables_kib()? - before;
+    let in_use = tables_kib()? - before;
     let touched = Areas::of(&pages)?.resident;
     let fork = fork_seconds()?;
     let since = Instant::now();
-    drop(pages);
-    Ok(Run { touched, tables_kib, times: [touch.as_secs_f64(), fork, since.elapsed().as_secs_f64()] })
+    pages.decommit(0..len)?;
+    let decommit = since.elapsed();
+    let left = tables_kib()? - before;
+    Ok(Run { touched, tables_kib: [in_use, left], times: [touch.as_secs_f64(), fork, decommit.as_secs_f64()] })
 }
 
 /// The time of a `fork`, until the parent goes on.
