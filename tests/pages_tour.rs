@@ -101,7 +101,7 @@ fn what_is_drawn_is_so() {
     let tour = Tour::run("whole", "");
     let used = 16 * MIB / page_size();
 
-    let reserved = tour.row("Reserve 1 GiB", "mapalloc");
+    let reserved = tour.row("Reserve 1024 MiB", "mapalloc");
     assert_eq!((reserved.count("reserved"), reserved.pages()), (1024 * MIB / page_size(), 1024 * MIB / page_size()));
     assert_eq!(tour.row("Commit", "mapalloc").count("untouched"), used);
 
@@ -171,7 +171,7 @@ fn it_goes_on_where_memory_is_refused() {
     // In KiB: less than is reserved at first, enough for the rest.
     let tour = Tour::run("limited", "ulimit -v 600000;");
     for label in ["mapalloc", "malloc"] {
-        let row = tour.row("Reserve 1 GiB", label);
+        let row = tour.row("Reserve 1024 MiB", label);
         assert!(row.0.iter().any(|line| line.starts_with("refused: ")), "{row:?}");
     }
     assert_eq!(tour.row("every second page", "mapalloc").count("resident"), 8 * MIB / page_size());

@@ -14,7 +14,7 @@ const SMALL: usize = 64 * 1024;
 const BUFFERS: usize = 256;
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Drop 16 MiB: the memory goes back, and so do the addresses.");
+    guide.step(format!("Drop {} MiB: the memory goes back, and so do the addresses.", LARGE / MIB));
     let mut pages = BASE.map(LARGE)?;
     touch_all(&mut pages);
     let place = look::addresses(&pages);
@@ -30,7 +30,10 @@ pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
         None => guide.refused(MALLOC, no_memory(LARGE)),
     }
 
-    guide.step("Drop 255 of 256 buffers of 64 KiB, all but the last: what one that lives holds back.");
+    let (dropped, kib) = (BUFFERS - 1, SMALL / 1024);
+    guide.step(format!(
+        "Drop {dropped} of {BUFFERS} buffers of {kib} KiB, all but the last: what one that lives holds back."
+    ));
     let (mut mappings, mut blocks) = (Vec::new(), Vec::new());
     for _ in 0..BUFFERS {
         let mut pages = BASE.map(SMALL)?;

@@ -11,7 +11,10 @@ const BEFORE: usize = 16 * MIB;
 const AFTER: usize = 48 * MIB;
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Grow 16 MiB that are in use to 48 MiB: page tables move, and faults tell where bytes are copied.");
+    let (before, after) = (BEFORE / MIB, AFTER / MIB);
+    guide.step(format!(
+        "Grow {before} MiB in use to {after} MiB: page tables move; faults tell where bytes are copied."
+    ));
     let mut pages = BASE.map(BEFORE)?;
     touch_all(&mut pages);
     let start = pages.as_ptr();

@@ -14,7 +14,7 @@ const LEN: usize = 16 * MIB;
 const ADVISED: MapOptions = MapOptions::new().huge_pages(true);
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Fault 16 MiB in at once, by one call, instead of at each first touch.");
+    guide.step(format!("Fault {} MiB in at once, by one call, instead of at each first touch.", LEN / MIB));
     let (pages, cost) = measure(|| BASE.populate(true).map(LEN));
     mapped(guide, OURS, cost, &pages?);
     let (block, cost) = measure(|| {
@@ -27,7 +27,7 @@ pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
         None => guide.refused(MALLOC, no_memory(LEN)),
     }
 
-    guide.step("Ask for huge pages, and touch 16 MiB: a fault for each huge page.");
+    guide.step(format!("Ask for huge pages, and touch {} MiB: a fault for each huge page.", LEN / MIB));
     let mut pages = ADVISED.map(LEN)?;
     let ((), cost) = measure(|| touch_all(&mut pages));
     mapped(guide, OURS, cost, &pages);

@@ -19,7 +19,7 @@ const GUARDS: usize = 4;
 const BETWEEN: usize = 56;
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Lock 4 MiB: in memory at once, and never swapped out.");
+    guide.step(format!("Lock {} MiB: in memory at once, and never swapped out.", LEN / MIB));
     let (pages, cost) = measure(|| BASE.lock(Lock::Now).best_effort(Features::LOCK).map(LEN));
     let pages = pages?;
     let row = guide.show(OURS, cost, look::pages(&pages));
@@ -33,12 +33,10 @@ pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
     );
 
     guide.step("Guard pages before and behind: an overrun faults and hits nobody.");
-    let pages = BASE.guard_pages(GUARDS, GUARDS).map(BETWEEN * page_size());
     let (pages, cost) = measure(|| {
-        pages.map(|mut pages| {
-            touch_all(&mut pages);
-            pages
-        })
+        let mut pages = BASE.guard_pages(GUARDS, GUARDS).map(BETWEEN * page_size())?;
+        touch_all(&mut pages);
+        Ok::<_, mapalloc::Error>(pages)
     });
     let pages = pages?;
     let (start, (before, behind)) = (pages.as_ptr().addr(), pages.granted().guard_bytes());

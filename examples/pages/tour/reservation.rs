@@ -17,9 +17,12 @@ const RESERVED: usize = 1024 * MIB;
 const USED: usize = 16 * MIB;
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Reserve 1 GiB: addresses, and no memory. malloc has no such thing: its block counts as promised.");
-    let (reserved, cost) = measure(|| BASE.reserve(RESERVED));
-    let mut pages = match reserved {
+    let (reserved, used) = (RESERVED / MIB, USED / MIB);
+    guide.step(format!(
+        "Reserve {reserved} MiB: addresses, and no memory. A block of malloc counts as promised memory."
+    ));
+    let (mapped, cost) = measure(|| BASE.reserve(RESERVED));
+    let mut pages = match mapped {
         Ok(pages) => {
             guide.show(OURS, cost, all(&pages));
             pages
@@ -41,13 +44,13 @@ pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
         }
     };
 
-    guide.step("Commit 16 MiB at its start: usable now, still no memory.");
+    guide.step(format!("Commit {used} MiB at its start: they can be used, and are no memory yet."));
     let (committed, cost) = measure(|| pages.commit(USED));
     committed?;
     guide.show(OURS, cost, look::pages(&pages));
     guide.say(MALLOC, "is usable from the start");
 
-    guide.step("Touch every second page of the 16 MiB: a fault and a page each.");
+    guide.step(format!("Touch every second page of the {used} MiB: a fault and a page each."));
     both(guide, &mut pages, block.as_mut(), |bytes| touch(bytes, 0, 2));
 
     guide.step("Touch the others.");

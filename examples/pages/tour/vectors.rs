@@ -12,7 +12,8 @@ const RESERVED: usize = 64 * MIB / size_of::<u64>();
 const PUSHED: usize = 24 * MIB / size_of::<u64>();
 
 pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
-    guide.step("Push 24 MiB into a vector with 64 MiB of addresses: its elements never move.");
+    let [reserved, pushed] = [RESERVED, PUSHED].map(|elements| elements * size_of::<u64>() / MIB);
+    guide.step(format!("Push {pushed} MiB into a vector with {reserved} MiB of addresses: its elements never move."));
     let mut ours = PageVec::<u64>::try_with_reserved(RESERVED, BASE)?;
     let (moves, cost) = measure(|| {
         let mut place = Place::none();
@@ -27,6 +28,7 @@ pub(crate) fn show(guide: &mut Guide) -> Result<(), Box<dyn Error>> {
     guide.show(OURS, cost, look::within(range, &ours)).note(moved(moves?));
     drop(ours);
 
+    // Asked beforehand, since `push` ends the program where there is no memory.
     let mut vec = Vec::<u64>::new();
     if vec.try_reserve_exact(PUSHED * 2).is_err() {
         guide.refused(MALLOC, super::no_memory(PUSHED * 2 * size_of::<u64>()));
