@@ -371,16 +371,17 @@ unsafe impl<F: GlobalAlloc> GlobalAlloc for PageAlloc<F> {
         unsafe {
             match (self.is_small(layout.size(), layout.align()), self.is_small(new_size, layout.align())) {
                 (true, true) => self.fallback_realloc(block, layout, new_size),
-                (false, false)
+                (false, false) => {
                     if layout.align() <= PLAIN_ALIGN
-                        && let Some(new) = heap::realloc_class(block, layout.size(), new_size) =>
-                {
-                    new
+                        && let Some(new) = heap::realloc_class(block, layout.size(), new_size)
+                    {
+                        return new;
+                    }
+                    match heap::realloc(block, layout.size(), layout.align(), new_size) {
+                        Answer::Block(block) => block,
+                        Answer::Unavailable => self.fallback_realloc(block, layout, new_size),
+                    }
                 }
-                (false, false) => match heap::realloc(block, layout.size(), layout.align(), new_size) {
-                    Answer::Block(block) => block,
-                    Answer::Unavailable => self.fallback_realloc(block, layout, new_size),
-                },
                 _ => self.realloc_across(block, layout, new_size),
             }
         }
