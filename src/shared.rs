@@ -3,12 +3,12 @@
 //! # Invariant of a [`Shared`]
 //! * **F1** `start..start + len` are elements of the vector that `owner` keeps, which nobody changes any more.
 
-use crate::vec::PageVec;
+use crate::vec::{PageVec, checked_range};
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::ops::{Bound, Deref, RangeBounds};
+use core::ops::{Deref, RangeBounds};
 use core::ptr::NonNull;
 use core::slice;
 use std::sync::Arc;
@@ -66,17 +66,7 @@ impl<T> Shared<T> {
     #[must_use]
     #[track_caller]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
-        let start = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&last) => last.saturating_add(1),
-            Bound::Excluded(&end) => end,
-            Bound::Unbounded => self.len,
-        };
-        self.part(&self.as_slice()[start..end])
+        self.part(&self[checked_range(self, range)])
     }
 
     /// As [`slice`](Self::slice), for a part that was borrowed from this value: what a parser found in it, say.

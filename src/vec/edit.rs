@@ -184,7 +184,7 @@ impl<T> PageVec<T> {
     where
         R: RangeBounds<usize>,
     {
-        let range = self.checked_range(range);
+        let range = checked_range(self, range);
         Drain::new(self, range)
     }
 
@@ -217,7 +217,7 @@ impl<T> PageVec<T> {
         F: FnMut(&mut T) -> bool,
         R: RangeBounds<usize>,
     {
-        let range = self.checked_range(range);
+        let range = checked_range(self, range);
         ExtractIf::new(self, range.start, range.end, condition)
     }
 
@@ -306,24 +306,24 @@ impl<T> PageVec<T> {
             }
         }
     }
+}
 
-    /// A range as start and end, checked as slices check it, with their panics.
-    #[track_caller]
-    pub(super) fn checked_range(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        // A bound that saturates is past the end of every vector that has memory.
-        let start = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&last) => last.saturating_add(1),
-            Bound::Excluded(&end) => end,
-            Bound::Unbounded => self.len,
-        };
-        let _ = &self.as_slice()[start..end];
-        start..end
-    }
+/// A range of elements as start and end, checked as slices check it, with their panics.
+#[track_caller]
+pub(crate) fn checked_range<T>(elements: &[T], range: impl RangeBounds<usize>) -> Range<usize> {
+    // A bound that saturates is past the end of everything that has memory.
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => elements.len(),
+    };
+    let _ = &elements[start..end];
+    start..end
 }
 
 /// # Arrays

@@ -74,7 +74,7 @@ impl<T> PageVec<T> {
         T: Clone,
         R: RangeBounds<usize>,
     {
-        let range = self.checked_range(range);
+        let range = super::checked_range(self, range);
         self.reserve(range.len());
         let mut tail = Tail::new(self);
         for index in range {

@@ -25,6 +25,7 @@ mod splice;
 mod traits;
 
 pub use drain::Drain;
+pub(crate) use edit::checked_range;
 pub use extract::ExtractIf;
 pub use into_iter::IntoIter;
 #[doc(hidden)]
