@@ -42,25 +42,35 @@ struct Arguments {
 /// The capacity of the ring: that of a pipe.
 const CAPACITY: usize = 64 << 10;
 
-/// A checksum that depends on every byte and its place.
+/// A checksum that depends on every byte and its place, in four lanes, so that it takes less time than what it checks.
 #[derive(Default)]
-struct Checksum(u64);
+struct Checksum([u64; 4]);
 
 impl Checksum {
     fn add(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0 ^ u64::from_ne_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        for block in blocks {
+            for (lane, word) in self.0.iter_mut().zip(block.as_chunks::<8>().0) {
+                *lane = (*lane ^ u64::from_ne_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
+            }
         }
+        for &byte in rest {
+            self.0[0] = (self.0[0] ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().fold(0, |sum, lane| (sum ^ lane).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23))
     }
 }
 
 /// The bytes of one message, another one each time.
 fn fill(message: &mut [u8], n: u64) {
-    for (at, chunk) in message.chunks_mut(8).enumerate() {
-        chunk.copy_from_slice(&(n ^ at as u64).to_ne_bytes()[..chunk.len()]);
+    let (words, rest) = message.as_chunks_mut::<8>();
+    for (at, word) in words.iter_mut().enumerate() {
+        *word = (n ^ at as u64).to_ne_bytes();
     }
+    rest.fill(n as u8);
 }
 
 fn write_all(mut target: impl Write, message: usize, total: usize) -> io::Result<u64> {
@@ -70,7 +80,7 @@ fn write_all(mut target: impl Write, message: usize, total: usize) -> io::Result
         sum.add(&bytes);
         target.write_all(&bytes)?;
     }
-    Ok(sum.0)
+    Ok(sum.sum())
 }
 
 fn read_all(mut source: impl Read, message: usize) -> io::Result<u64> {
@@ -78,7 +88,7 @@ fn read_all(mut source: impl Read, message: usize) -> io::Result<u64> {
     loop {
         match source.read_exact(&mut bytes) {
             Ok(()) => sum.add(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(sum.0),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(sum.sum()),
             Err(error) => return Err(error),
         }
     }
