@@ -509,6 +509,10 @@ impl Heap {
                 }
                 let (moved, purged) = self.large.resize(block, size, align, new_size)?;
                 self.rose();
+                if new_size > size {
+                    // What it grew by is new to the process: no free mapping becomes a part of another.
+                    self.keep_within_budget();
+                }
                 self.budget.purged(purged);
                 return Some(moved);
             }
@@ -550,6 +554,7 @@ impl Heap {
                 self.settle();
                 let moved = self.large.adopt(mapping, new_size, true);
                 self.rose();
+                self.keep_within_budget();
                 return Some(moved);
             }
         }

@@ -157,3 +157,22 @@ fn what_is_freed_is_no_more_than_was_live_and_goes_soon() {
         }
     });
 }
+
+/// A vector that grows by moving finds no use for the mapping that one before it left, which then is in the way.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_grows_does_not_come_on_top_of_what_is_free() {
+    in_child(concat!(module_path!(), "::what_grows_does_not_come_on_top_of_what_is_free"), || {
+        const SIZE: usize = 256 * MIB;
+        for round in 0..3 {
+            let mut vec = Vec::new();
+            (0..SIZE / 8).for_each(|n| vec.push(n));
+            assert_eq!(vec[SIZE / 16], SIZE / 16);
+            drop(vec);
+            let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
+            let peak: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+            assert!(peak * KIB < SIZE + SIZE / 4, "round {round}: {} MiB at the peak", peak / KIB);
+        }
+    });
+}
