@@ -3,11 +3,13 @@
 #[path = "global/child.rs"]
 mod child;
 mod fork;
+mod process;
 
 use child::in_child;
 use fork::{fault_of, in_fork};
 use mapalloc::map::{Backing, Features, Fork, Lock, MapOptions, Mapping};
 use mapalloc::{Operation, PageBox, PageVec, page_size};
+use process::limit_locking;
 use procfs::process::{MemoryMap, Process, VmFlags};
 use std::fs;
 use std::sync::Mutex;
@@ -23,19 +25,6 @@ fn is_locked(address: *const u8) -> bool {
     area_at(address).expect("mapped").extension.vm_flags.contains(VmFlags::LO)
 }
 
-/// Lets the process lock so many bytes, as a user without privileges.
-fn limit_locks(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: plain system calls; the limit is live.
-    unsafe {
-        assert_eq!(libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit), 0);
-        if libc::geteuid() == 0 {
-            assert_eq!(libc::setresuid(65534, 65534, 65534), 0);
-            libc::prctl(libc::PR_SET_DUMPABLE, 1);
-        }
-    }
-}
-
 /// Something right behind a mapping, so that it cannot grow where it is.
 fn block_growth_of(pages: &Mapping) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
@@ -48,7 +37,7 @@ fn block_growth_of(pages: &Mapping) {
 #[test]
 fn locked_pages_stay_locked_when_their_growth_is_refused() {
     in_child(concat!(module_path!(), "::locked_pages_stay_locked_when_their_growth_is_refused"), || {
-        limit_locks(5 << 20);
+        limit_locking(5 << 20);
         let all = [
             (MapOptions::new().lock(Lock::Now), 4 << 20),
             (MapOptions::new().lock(Lock::Now).align(1 << 16), 4 << 20),

@@ -3,10 +3,12 @@
 #[path = "global/child.rs"]
 mod child;
 mod fork;
+mod process;
 
 use child::in_child;
 use fork::{alone_in_fork, fault_of, in_fork};
 use mapalloc::{Secrecy, Secret, SecretVec};
+use process::limit_locking;
 use procfs::process::{Process, VmFlags};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -245,20 +247,6 @@ fn without_locked_memory_the_caller_decides() {
         let secret = Secret::<u64>::with_ladder(&ladder, |value| *value = 5).unwrap();
         assert_eq!((secret.secrecy(), *secret.read()), (Some(Secrecy::Swappable), 5));
     });
-}
-
-/// Lets the process lock so many bytes, as one without privileges.
-fn limit_locking(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: plain system calls; the limit is live.
-    unsafe {
-        assert_eq!(libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit), 0);
-        if libc::geteuid() == 0 {
-            assert_eq!(libc::setresuid(65534, 65534, 65534), 0);
-            // Dumpable again, so that /proc/self can be read.
-            libc::prctl(libc::PR_SET_DUMPABLE, 1);
-        }
-    }
 }
 
 #[test]

@@ -61,10 +61,10 @@ impl MapOptions {
         let failed = |errno| Error::os(Operation::Map, plan.len, errno);
         let (start, kind) = match backing {
             Backing::HugeTlb(_) if !commit => return Err(failed(libc::EOPNOTSUPP)),
-            Backing::HugeTlb(size) => retrying(|| self.map_hugetlb(plan, size)).map_err(failed)?,
+            Backing::HugeTlb(size) => (retrying(|| self.map_hugetlb(plan, size)).map_err(failed)?, None),
             Backing::Transparent if sys::huge_pages_are_off() => return Err(failed(libc::EINVAL)),
             _ if commit => self.map_anonymous(plan)?,
-            // The guards have no access because nothing has.
+            // The guards have no access because nothing has, as around hugetlb pages.
             _ => (preferring_huge(plan, |align| sys::reserve(plan.total(), align, plan.before)).map_err(failed)?, None),
         };
         let has_guards = plan.before + plan.after > 0;
@@ -136,25 +136,20 @@ impl MapOptions {
     }
 
     /// Huge pages of the pool, between guards that are mappings of their own.
-    fn map_hugetlb(self, plan: Plan, size: usize) -> core::result::Result<(NonNull<u8>, Option<Guard>), Errno> {
+    fn map_hugetlb(self, plan: Plan, size: usize) -> Result<NonNull<u8>, Errno> {
         let start = sys::reserve(plan.total(), plan.align, plan.before)?;
         // SAFETY: the plan was reserved at `start` just now, and nothing else knows of it. The place between the guards is
         // given up and taken again by a call that replaces nothing.
         unsafe {
             let base = start.add(plan.before);
-            let behind = base.add(plan.len);
             sys::unmap(base, plan.len).inspect_err(|_| super::discard(start, plan.total()))?;
             // Without a reservation a touch that finds the pool empty would end the process.
             if let Err(errno) = sys::map_at(base, plan.len, size) {
-                for (guard, len) in [(start, plan.before), (behind, plan.after)] {
-                    if len > 0 {
-                        super::discard(guard, len);
-                    }
-                }
+                guards(start, plan).for_each(|(guard, len)| super::discard(guard, len));
                 return Err(errno);
             }
         }
-        Ok((start, Some(Guard::Protected)))
+        Ok(start)
     }
 
     /// What is to happen where an option is refused: nothing more than a note, if the mapping may do without it.
@@ -255,7 +250,7 @@ fn preferring_huge<T>(plan: Plan, attempt: impl Fn(usize) -> Result<T, Errno>) -
 }
 
 /// Calls again where another thread took the place that had been found free.
-fn retrying<T>(attempt: impl Fn() -> core::result::Result<T, Errno>) -> core::result::Result<T, Errno> {
+fn retrying<T>(attempt: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
     const ATTEMPTS: usize = 16;
     (1..ATTEMPTS)
         .find_map(|_| Some(attempt()).filter(|made| !matches!(made, Err(libc::EEXIST))))

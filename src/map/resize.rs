@@ -28,7 +28,8 @@ impl Mapping {
             .map_err(|errno| Error::os(Operation::Commit, added, errno))?;
         if let Err(error) = self.populate_new(committed..len).and_then(|()| self.lock_new(committed..len)) {
             // What was faulted in meanwhile goes as well. A failure of this leaves pages that nobody is told of.
-            let _ = self.advise_reserved(Advice::DontNeed, committed..len);
+            self.unlock_tail(committed, len);
+            let _ = self.drop_pages(committed..len);
             let _ = self.protect_tail(committed, len, Protection::None);
             return Err(error);
         }

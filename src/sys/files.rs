@@ -3,27 +3,15 @@
 //!
 //! What `sys` promises of errors holds here too. The allocator uses none of it.
 
+use super::platform::{call, libc_call};
 use super::posix::{errno_location, keep_errno};
 use super::{Errno, Protection};
 use core::ffi::{CStr, c_int, c_long};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
-use rustix::fs::{FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::MsyncFlags;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-
-fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
-    keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
-}
-
-/// A call of the C library's, which answers -1 and sets `errno` when it fails.
-fn libc_call(operation: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
-    keep_errno(|| match operation() {
-        // SAFETY: reading this thread's errno, which the failed call has set.
-        -1 => Err(unsafe { *errno_location() }),
-        answer => Ok(answer),
-    })
-}
 
 /// A new memory file that takes seals, [`memfd_create(2)`](https://man7.org/linux/man-pages/man2/memfd_create.2.html).
 pub(crate) fn memory_file(name: &CStr) -> Result<OwnedFd, Errno> {
@@ -47,7 +35,7 @@ pub(crate) fn set_file_len(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> 
 
 /// Sees to memory, or space, for the first `len` bytes of a file, so that touching them cannot fail.
 pub(crate) fn allocate_file(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
-    call(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len))
+    set_space_aside(file.as_raw_fd(), 0, i64::try_from(len).map_err(|_| libc::EFBIG)?)
 }
 
 /// How the pages of a file are to be mapped.
@@ -267,19 +255,24 @@ pub(crate) unsafe fn flush(base: NonNull<u8>, len: usize, wait: bool) -> Result<
 /// aside.
 pub(crate) fn extend_file(file: c_int, from: u64, to: u64) -> Result<(), Errno> {
     let (start, end) = (i64::try_from(from).map_err(|_| libc::EFBIG)?, i64::try_from(to).map_err(|_| libc::EFBIG)?);
-    // It never makes a file shorter, whoever has made it longer meanwhile.
-    // SAFETY: plain integers.
-    let extend = || libc_call(|| unsafe { libc::fallocate(file, 0, start, end - start).into() });
-    let mut extended = extend();
-    while extended == Err(libc::EINTR) {
-        extended = extend();
-    }
-    match extended {
+    match set_space_aside(file, start, end - start) {
         Err(libc::EOPNOTSUPP | libc::ENOSYS) => {
             // SAFETY: plain integers.
             libc_call(|| unsafe { libc::ftruncate(file, end).into() }).map(drop)
         }
-        extended => extended.map(drop),
+        extended => extended,
+    }
+}
+
+/// Sees to space for a range of a file, which becomes longer where the range does not fit. It never makes a file shorter,
+/// whoever has made it longer meanwhile.
+fn set_space_aside(file: c_int, start: i64, len: i64) -> Result<(), Errno> {
+    loop {
+        // SAFETY: plain integers.
+        match libc_call(|| unsafe { libc::fallocate(file, 0, start, len).into() }) {
+            Err(libc::EINTR) => {}
+            done => return done.map(drop),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
 use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
-fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
+pub(super) fn call<T>(operation: impl FnOnce() -> rustix::io::Result<T>) -> Result<T, Errno> {
     keep_errno(operation).map_err(rustix::io::Errno::raw_os_error)
 }
 
@@ -17,7 +17,7 @@ fn non_null(address: *mut core::ffi::c_void) -> Result<NonNull<u8>, Errno> {
 }
 
 /// A call of the C library's, which answers -1 and sets `errno` when it fails.
-fn libc_call(operation: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
+pub(super) fn libc_call(operation: impl FnOnce() -> c_long) -> Result<c_long, Errno> {
     keep_errno(|| match operation() {
         -1 => {
             // SAFETY: reading this thread's errno, which the failed call has set.
