@@ -7,6 +7,13 @@ use mapalloc::map::{Lock, MapOptions, Mapping};
 use mapalloc::observe::{Areas, Faults, HugePagePolicy, Overcommit, PageStates, Residency, System};
 use mapalloc::{PageBox, PageVec, page_size};
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test at a time: while a child of `fork` lives, the pages of all of them are shared, and writing to one faults.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 const PAGES: usize = 64;
 
@@ -16,6 +23,7 @@ fn apart() -> Mapping {
 
 #[test]
 fn residency_follows_every_touch() {
+    let _alone = alone();
     let mut pages = apart();
     let seen = Residency::of(&pages).unwrap();
     assert_eq!((seen.pages(), seen.resident_pages(), seen.resident_bytes()), (PAGES, 0, 0));
@@ -41,6 +49,7 @@ fn residency_follows_every_touch() {
 
 #[test]
 fn a_fork_shares_pages_until_one_side_writes() {
+    let _alone = alone();
     let mut pages = apart();
     pages.fill(1);
     let exclusive = |pages: &Mapping| PageStates::of(pages).unwrap().count(|page| page.is_exclusive());
@@ -75,6 +84,7 @@ fn a_fork_shares_pages_until_one_side_writes() {
 
 #[test]
 fn faults_are_those_of_the_code() {
+    let _alone = alone();
     let mut pages = apart();
     let ((), faults) = Faults::measure(|| (0..10).for_each(|page| pages[page * page_size()] = 1));
     assert!((10..14).contains(&faults.minor), "{faults:?}");
@@ -98,6 +108,7 @@ fn faults_are_those_of_the_code() {
 
 #[test]
 fn areas_are_summed() {
+    let _alone = alone();
     let mut pages = apart();
     pages[..10 * page_size()].fill(1);
     let seen = Areas::of(&pages).unwrap();
@@ -119,6 +130,7 @@ fn areas_are_summed() {
 
 #[test]
 fn the_system_is_as_its_files_say() {
+    let _alone = alone();
     let system = System::now();
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_string());
     assert_eq!(system.page_size, page_size());
