@@ -146,6 +146,8 @@ pub mod file;
 #[cfg(feature = "std")]
 mod global;
 #[cfg(feature = "std")]
+mod hardened;
+#[cfg(feature = "std")]
 mod heap;
 mod interop;
 #[cfg(feature = "std")]

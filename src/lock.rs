@@ -35,6 +35,12 @@ impl RawLock {
         }
     }
 
+    /// Takes the lock, if that needs no waiting.
+    #[inline]
+    pub(crate) fn try_acquire(&self) -> bool {
+        self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+    }
+
     #[cold]
     fn wait(&self) {
         for _ in 0..SPINS {
@@ -79,6 +85,12 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.lock.acquire();
         Guard { mutex: self }
+    }
+
+    /// Takes the lock, if that needs no waiting.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.lock.try_acquire().then(|| Guard { mutex: self })
     }
 
     /// The lock alone: for `fork`, where taking and releasing lie in different functions.

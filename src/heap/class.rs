@@ -16,7 +16,7 @@ pub(crate) const MAX_CLASS_SIZE: usize = 32 << 10;
 pub(crate) const CLASSES: usize = 8 + 12 + 56;
 
 /// A slab is made of 64 KiB units, and starts at a multiple of this.
-pub(super) const SLAB_UNIT: usize = 64 << 10;
+pub(crate) const SLAB_UNIT: usize = 64 << 10;
 
 /// The table has an entry for every 8 bytes.
 const STEP: usize = 8;
@@ -74,12 +74,12 @@ pub(crate) fn class_of(bytes: usize) -> usize {
 
 /// The size of a class in bytes.
 #[inline(always)]
-pub(super) fn size_of_class(class: usize) -> usize {
+pub(crate) fn size_of_class(class: usize) -> usize {
     SIZES[class] as usize
 }
 
 /// The size in bytes of a slab of a class: enough for at least eight objects.
-pub(super) const fn slab_bytes(class_size: usize) -> usize {
+pub(crate) const fn slab_bytes(class_size: usize) -> usize {
     if class_size <= 8 << 10 {
         SLAB_UNIT
     } else if class_size <= 16 << 10 {
@@ -105,7 +105,7 @@ static RECIPROCALS: [u64; CLASSES] = reciprocals();
 
 /// The number of the object of `class` that holds the byte at `offset` of a slab.
 #[inline(always)]
-pub(super) fn object_at(class: usize, offset: usize) -> usize {
+pub(crate) fn object_at(class: usize, offset: usize) -> usize {
     ((offset as u64 * RECIPROCALS[class]) >> 40) as usize
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Options(u8);
 const HUGE: u8 = 3;
 const NO_BACKGROUND: u8 = 4;
 
+/// The bit of the hardened heap, which serves in the place of the engine.
+const HARDENED: u8 = 8;
+
 impl Options {
     pub(crate) const fn new() -> Self {
         Self(HugePages::Dense as u8)
@@ -37,6 +40,16 @@ impl Options {
 
     pub(crate) const fn with_huge_pages(self, huge_pages: HugePages) -> Self {
         Self(self.0 & !HUGE | huge_pages as u8)
+    }
+
+    pub(crate) const fn with_hardening(self) -> Self {
+        Self(self.0 | HARDENED)
+    }
+
+    /// Whether the hardened heap serves all requests.
+    #[inline(always)]
+    pub(crate) const fn is_hardened(self) -> bool {
+        self.0 & HARDENED != 0
     }
 
     pub(crate) const fn with_background(self, allowed: bool) -> Self {

@@ -1,6 +1,6 @@
 //! A table that finds what is known of the thing at an address, for owners who keep the address alone.
 
-use super::Mapping;
+use super::{MapOptions, discard};
 use crate::error::Result;
 use crate::page::page_size;
 use core::mem::MaybeUninit;
@@ -17,6 +17,8 @@ pub(crate) struct ByAddress<V> {
     bytes: usize,
     len: usize,
     promised: usize,
+    /// Guard pages on either side of the table.
+    guards: usize,
 }
 
 // SAFETY: the table is the right to a mapping (A1), which can move to another thread.
@@ -26,7 +28,12 @@ type Slot<V> = MaybeUninit<V>;
 
 impl<V: Copy> ByAddress<V> {
     pub(crate) const fn new() -> Self {
-        Self { slots: null_mut(), bytes: 0, len: 0, promised: 0 }
+        Self { slots: null_mut(), bytes: 0, len: 0, promised: 0, guards: 0 }
+    }
+
+    /// A table between pages that nobody can touch.
+    pub(crate) const fn guarded() -> Self {
+        Self { guards: 1, ..Self::new() }
     }
 
     fn slots(&self) -> &[(usize, Slot<V>)] {
@@ -98,10 +105,11 @@ impl<V: Copy> ByAddress<V> {
 
     #[cold]
     fn enlarge(&mut self) -> Result<()> {
-        let mapping = Mapping::new((self.bytes * 2).max(page_size()))?;
+        let guards = self.guards;
+        let mapping = MapOptions::new().guard_pages(guards, guards).map((self.bytes * 2).max(page_size()))?;
         let raw = mapping.into_raw();
         let (base, bytes) = (raw.base(), raw.committed());
-        let mut larger = Self { slots: base.as_ptr().cast(), bytes, len: self.len, promised: self.promised };
+        let mut larger = Self { slots: base.as_ptr().cast(), bytes, len: self.len, promised: self.promised, guards };
         for &(key, value) in self.slots() {
             if key != 0 {
                 let at = Self::find(larger.slots(), key);
@@ -110,8 +118,9 @@ impl<V: Copy> ByAddress<V> {
         }
         core::mem::swap(self, &mut larger);
         if let Some(base) = NonNull::new(larger.slots.cast()) {
-            // SAFETY: the old table's mapping, made here, which nothing else knows of (A1).
-            drop(unsafe { Mapping::plain(base, larger.bytes, 1) });
+            let guard = guards * page_size();
+            // SAFETY: the old table's mapping with its guards, made here, which nothing else knows of (A1).
+            unsafe { discard(base.sub(guard), larger.bytes + 2 * guard) };
         }
         Ok(())
     }
@@ -137,6 +146,16 @@ impl<V: Copy> ByAddress<V> {
             (found, value) if *found == key => Some(unsafe { value.assume_init_mut() }),
             _ => None,
         }
+    }
+
+    /// Whether an address lies within a thing, of the length that `len` says, but not at its start.
+    pub(crate) fn holds(&mut self, address: NonNull<u8>, len: impl Fn(&V) -> usize) -> bool {
+        let at = address.addr().get();
+        self.slots().iter().filter(|slot| slot.0 != 0).any(|(start, value)| {
+            // SAFETY: as in `get`.
+            let end = start + len(unsafe { value.assume_init_ref() });
+            (start + 1..end).contains(&at)
+        })
     }
 
     /// All values, in no order.

@@ -4,7 +4,7 @@
 //! `Region` is the form for memory that lives as long as the process. This file holds the type, its views and its raw form;
 //! `options` and `granted` are what is asked for and what was got, `make` maps, `resize` commits, grows and shrinks,
 //! `access` takes access away and gives it back, `hidden` makes memory for secrets, `child` is what a child of `fork` gets in
-//! the place of pages that it does not have, `registry` remembers the mappings of which only an address is kept.
+//! the place of pages that it does not have, `registry` remembers the mappings of which only an address is kept; `zone` is reserved addresses opened and closed in pieces.
 //!
 //! # Invariants of a [`Mapping`]
 //! * **M1** `base..base + reserved`, with `granted.before` bytes of guard before it and `granted.after` behind, was mapped by
@@ -27,6 +27,7 @@ mod region;
 pub(crate) mod registry;
 mod residency;
 mod resize;
+mod zone;
 
 pub(crate) use access::Sealed;
 pub use access::{
@@ -39,6 +40,7 @@ pub use granted::{Backing, Features, Granted, Guard};
 pub use options::{Fork, Lock, MapOptions, Numa};
 pub(crate) use region::Region;
 pub(crate) use residency::{looks_resident, zero_pages};
+pub(crate) use zone::{Zone, close};
 
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, page_size};

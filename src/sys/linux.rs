@@ -272,6 +272,7 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
     const MADV_DONTNEED_LOCKED: c_int = 24;
     const MADV_COLLAPSE: c_int = 25;
     const MADV_GUARD_INSTALL: c_int = 102;
+    const MADV_GUARD_REMOVE: c_int = 103;
     let advice = match advice {
         PageAdvice::DontNeed => libc::MADV_DONTNEED,
         PageAdvice::DontNeedLocked => MADV_DONTNEED_LOCKED,
@@ -287,6 +288,7 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
         PageAdvice::DontFork => libc::MADV_DONTFORK,
         PageAdvice::WipeOnFork => libc::MADV_WIPEONFORK,
         PageAdvice::GuardInstall => MADV_GUARD_INSTALL,
+        PageAdvice::GuardRemove => MADV_GUARD_REMOVE,
         PageAdvice::Cold => libc::MADV_COLD,
         PageAdvice::PageOut => libc::MADV_PAGEOUT,
         PageAdvice::WillNeed => libc::MADV_WILLNEED,
@@ -304,6 +306,14 @@ pub(crate) unsafe fn residency(base: NonNull<u8>, len: usize, resident: &mut [u8
     debug_assert_eq!(resident.len(), len / super::page_size());
     // SAFETY: the caller's contract; the kernel writes one byte a page.
     libc_call(|| unsafe { libc::mincore(base.as_ptr().cast(), len, resident.as_mut_ptr()).into() }).map(drop)
+}
+
+/// Fills `bytes`, at most 256 of them, from the kernel's generator,
+/// [`getrandom(2)`](https://man7.org/linux/man-pages/man2/getrandom.2.html): up to that many come whole or not at all.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Errno> {
+    debug_assert!(bytes.len() <= 256);
+    // SAFETY: the buffer is live and of that length.
+    libc_call(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) as c_long }).map(drop)
 }
 
 /// The soft limit on the size of the address space (`RLIMIT_AS`), if one is set.

@@ -163,6 +163,13 @@ pub(crate) unsafe fn residency(_base: NonNull<u8>, _len: usize, resident: &mut [
     Ok(())
 }
 
+/// From Miri's own generator.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Errno> {
+    // SAFETY: the buffer is live and of that length.
+    let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if filled == bytes.len() as isize { Ok(()) } else { Err(libc::ENOSYS) }
+}
+
 /// No limit.
 pub(crate) fn address_space_limit() -> Option<usize> {
     None

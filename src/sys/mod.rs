@@ -23,7 +23,7 @@ mod platform;
 
 pub(crate) use platform::{
     address_space_limit, advise, data_limit, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock,
-    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, remap,
+    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, random, remap,
     reserve, reserve_at, residency, seal, thread_faults, unlock, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{
@@ -69,6 +69,8 @@ pub(crate) enum PageAdvice {
     WipeOnFork,
     /// Fault on every access, without a mapping of its own.
     GuardInstall,
+    /// No longer; what was a guard reads zero.
+    GuardRemove,
     /// These pages will not be used soon: the first to go under memory pressure.
     Cold,
     /// Write these pages to swap, or drop those that a file holds.
