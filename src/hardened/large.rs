@@ -147,7 +147,8 @@ impl Large {
         };
         let oldest = state.oldest;
         state.oldest = (oldest + 1) % WAITING;
-        let freed = Freed { start: start.as_ptr().expose_provenance(), len: before + len + after, block: address.addr().get() };
+        let freed =
+            Freed { start: start.as_ptr().expose_provenance(), len: before + len + after, block: address.addr().get() };
         let ended = core::mem::replace(&mut state.waiting[oldest], freed);
         drop(state);
         ended.unmap();

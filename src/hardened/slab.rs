@@ -174,12 +174,13 @@ impl Slabs {
         self.data.reserve(classes * class_bytes + page, STRIDE_ALIGN)?;
         let tables = page + states + classes * (page + table) + page;
         // SAFETY: new, and nobody's yet.
-        self.metadata.reserve(tables, page).and_then(|()| unsafe { self.metadata.open(page, page, states) }).inspect_err(
-            |_| {
+        self.metadata
+            .reserve(tables, page)
+            .and_then(|()| unsafe { self.metadata.open(page, page, states) })
+            .inspect_err(|_| {
                 self.metadata.cancel();
                 self.data.cancel();
-            },
-        )
+            })
     }
 
     fn states(&self) -> &[Mutex<Class>] {
@@ -194,7 +195,7 @@ impl Slabs {
     /// Where the table of a class in a shard begins.
     fn table_at(&self, number: usize) -> usize {
         let page = page_size();
-        let states = round_up(self.states().len() * size_of::<Mutex<Class>>(), page);
+        let states = round_up(size_of_val(self.states()), page);
         page + states + number * (page + self.table_bytes.load(Relaxed)) + page
     }
 
@@ -291,7 +292,7 @@ impl Slabs {
             let entry = self.entry(number, slab);
             let slots = slots_of(class);
             entry.header.free.store(slots as u32, Relaxed);
-            if slots % 64 != 0 {
+            if !slots.is_multiple_of(64) {
                 entry.live[slots / 64].store(!0 << (slots % 64), Relaxed);
             }
             state.opened += 1;
@@ -394,7 +395,14 @@ impl Slabs {
     }
 
     /// Changes the size of the block at an offset in place, if the class stays the same.
-    pub(super) fn resize(&self, offset: usize, class: Option<usize>, size: usize, new: Option<usize>, new_size: usize) -> bool {
+    pub(super) fn resize(
+        &self,
+        offset: usize,
+        class: Option<usize>,
+        size: usize,
+        new: Option<usize>,
+        new_size: usize,
+    ) -> bool {
         let (state, place) = self.live_slot(offset, class, size);
         drop(state);
         let stays = new == Some(place.class);
@@ -500,7 +508,9 @@ fn pick(entry: &Entry<'_>, from: usize) -> usize {
     if ahead != 0 {
         return first * 64 + ahead.trailing_zeros() as usize;
     }
-    let next = (1..=words).map(|n| (first + n) % words).find_map(|word| Some((word, Some(free(word)).filter(|&set| set != 0)?)));
+    let next = (1..=words)
+        .map(|n| (first + n) % words)
+        .find_map(|word| Some((word, Some(free(word)).filter(|&set| set != 0)?)));
     match next {
         Some((word, set)) => word * 64 + set.trailing_zeros() as usize,
         // V3 does not hold: somebody has written to the tables.

@@ -23,8 +23,8 @@ mod platform;
 
 pub(crate) use platform::{
     address_space_limit, advise, data_limit, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock,
-    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, random, remap,
-    reserve, reserve_at, residency, seal, thread_faults, unlock, unmap, unmap_tail, write_stderr,
+    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, random,
+    remap, reserve, reserve_at, residency, seal, thread_faults, unlock, unmap, unmap_tail, write_stderr,
 };
 pub(crate) use posix::{
     ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,

@@ -1,0 +1,84 @@
+//! What `.hardened()` makes of every memory error, as its documentation says.
+
+mod misuse;
+
+use mapalloc::PageAlloc;
+use misuse::programs::{Left, PROGRAMS};
+use misuse::{Outcome, outcome, run_if_asked};
+
+#[global_allocator]
+static GLOBAL: PageAlloc = PageAlloc::new().hardened();
+
+#[test]
+fn child() {
+    run_if_asked();
+}
+
+/// What is expected of a program, every time.
+enum Expected {
+    /// A report with these words.
+    Report(&'static str),
+    Fault,
+    Harmless,
+    /// Whether it is found is a matter of chance.
+    NoHarm,
+}
+
+use Expected::{Fault, Harmless, NoHarm, Report};
+
+fn expected(name: &str) -> Expected {
+    match name {
+        "double_free_at_once"
+        | "double_free_after_another"
+        | "double_free_after_many"
+        | "double_free_8k"
+        | "double_free_large"
+        | "realloc_of_freed" => Report("mapalloc: double free at 0x"),
+        "free_inside_small" | "free_inside_page" | "free_misaligned" => {
+            Report("mapalloc: free of a pointer into a block at 0x")
+        }
+        "free_of_stack" | "free_of_static" | "free_of_mapping" => {
+            Report("mapalloc: free of an address that is not given out at 0x")
+        }
+        "wrong_class" | "wrong_route" | "wrong_size_large" => {
+            Report("mapalloc: free with another size than the allocation's at 0x")
+        }
+        "wrong_size"
+        | "overflow_of_one"
+        | "overflow_of_one_odd"
+        | "overflow_of_a_zero"
+        | "overflow_of_eight"
+        | "overflow_into_neighbours"
+        | "overflow_large_slack" => {
+            Report("mapalloc: write behind the end of a block, or free with another size, at 0x")
+        }
+        "write_after_free" | "write_after_free_8k" => Report("mapalloc: write to a freed block at 0x"),
+        "overflow_of_all"
+        | "overflow_large"
+        | "underflow_large"
+        | "write_after_free_large"
+        | "read_after_free_large" => Fault,
+        "read_after_free" | "reuse_after_free" | "left_over_contents" | "next_address" => Harmless,
+        // Found when the slot that was written to is given out again, or freed, which may be never.
+        "underflow_small" | "forged_link" => NoHarm,
+        _ => panic!("nothing is said of {name}"),
+    }
+}
+
+#[test]
+fn every_error_ends_as_promised() {
+    // A few times each: what depends on chance shows.
+    for round in 0..3 {
+        for program in PROGRAMS {
+            let name = program.name;
+            let outcome = outcome(name);
+            let as_promised = match expected(name) {
+                Report(words) => matches!(&outcome, Outcome::Reported(line) if line.starts_with(words)),
+                Fault => outcome == Outcome::Fault,
+                Harmless => outcome == Outcome::Ran(Left::Harmless),
+                NoHarm => outcome != Outcome::Ran(Left::Harm),
+            };
+            assert!(as_promised, "round {round}, {name}: {outcome:?}");
+        }
+    }
+}
