@@ -20,9 +20,6 @@ use global::{Block, Random};
 #[global_allocator]
 static GLOBAL: PageAlloc = PageAlloc::new().hardened();
 
-/// No size is on the fallback heap.
-const FALLBACK_IS_USED: bool = false;
-
 #[test]
 fn every_size_and_alignment_is_given_out_and_comes_back() {
     let mut random = Random::new(5);

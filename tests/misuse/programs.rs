@@ -60,7 +60,7 @@ programs! {
     overflow_large, "write the byte behind the pages of a 1 MiB block";
     overflow_large_slack, "write behind a block of 1 MiB - 100 B, in its last page";
     underflow_large, "write the byte before a 1 MiB block";
-    write_after_free, "write to a freed 64 B block, then allocate 1,000 others";
+    write_after_free, "write to a freed 64 B block, then allocate 5,000 others";
     write_after_free_8k, "write to a freed 8 KiB block, then allocate 1,000 others";
     write_after_free_large, "write to a freed 1 MiB block";
     read_after_free, "read a freed 64 B block: its contents";
@@ -298,12 +298,13 @@ fn underflow_large() -> Left {
 
 /// Writes to a freed block, and to nothing else; harm if that changes a block that was given out.
 fn write_to_freed(size: usize, more: usize) -> Left {
-    let others: Vec<_> = (0..200).map(|_| block(size, 2)).collect();
+    // Enough of them that no quarantine holds it any longer.
+    let others: Vec<_> = (0..more).map(|_| block(size, 2)).collect();
     let a = block(size, 1);
     free(a, size);
     others.into_iter().for_each(|other| free(other, size));
     write(a.wrapping_add(size / 2), 0x41, 8);
-    let mut given: Vec<_> = (0..more).map(|n| block(size, n as u8)).collect();
+    let mut given: Vec<_> = (0..more + 1).map(|n| block(size, n as u8)).collect();
     // The address lives on in the hands of the attacker.
     write(a.wrapping_add(size / 2), 0x42, 8);
     // SAFETY: live blocks of that size.
@@ -313,7 +314,7 @@ fn write_to_freed(size: usize, more: usize) -> Left {
 }
 
 fn write_after_free() -> Left {
-    write_to_freed(64, 1000)
+    write_to_freed(64, 5000)
 }
 
 fn write_after_free_8k() -> Left {
