@@ -45,6 +45,9 @@ const SKIPPED_SHARE: usize = 4;
 /// The longest slab has the longest stride.
 const STRIDE_ALIGN: usize = 2 * slab_bytes(MAX_CLASS_SIZE);
 
+/// So many bytes of slabs all of whose slots are free stay open, over all classes.
+const EMPTY_BYTES: usize = 4 << 20;
+
 /// A table grows by so much at least.
 const TABLE_STEP: usize = 16 << 10;
 
@@ -102,8 +105,6 @@ struct Class {
     /// The lists of slabs with room and of closed slabs.
     with_room: u32,
     closed: u32,
-    /// Slabs with room all of whose slots are free.
-    empty: usize,
     /// Open bytes of the table.
     table: usize,
     live: usize,
@@ -128,6 +129,8 @@ pub(super) struct Slabs {
     shards: AtomicUsize,
     class_bytes: AtomicUsize,
     table_bytes: AtomicUsize,
+    /// Bytes of open slabs all of whose slots are free; changed under the locks of their classes.
+    empty_bytes: AtomicUsize,
 }
 
 impl Slabs {
@@ -138,6 +141,7 @@ impl Slabs {
             shards: AtomicUsize::new(0),
             class_bytes: AtomicUsize::new(0),
             table_bytes: AtomicUsize::new(0),
+            empty_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -242,7 +246,7 @@ impl Slabs {
         let slot = pick(&entry, state.random.below(slots));
         let free = entry.header.free.load(Relaxed);
         if free as usize == slots {
-            state.empty -= 1;
+            self.empty_bytes.fetch_sub(slab_bytes(size_of_class(class)), Relaxed);
         }
         set(entry.live, slot, true);
         let was_used = is_set(entry.used, slot);
@@ -298,7 +302,7 @@ impl Slabs {
             state.opened += 1;
             slab
         };
-        state.empty += 1;
+        self.empty_bytes.fetch_add(bytes, Relaxed);
         self.link(number, state, slab);
         Some(slab)
     }
@@ -381,9 +385,16 @@ impl Slabs {
     pub(super) fn put(&self, offset: usize, class: Option<usize>, size: usize) {
         let (mut state, Place { number, class, slab, slot }) = self.live_slot(offset, class, size);
         let slot_size = size_of_class(class);
-        // SAFETY: a live slot, which nobody may use any more. What lies behind the canary is zero.
-        unsafe { self.data.at(offset).write_bytes(0, (size + canary::CANARY).min(slot_size)) };
         let entry = self.entry(number, slab);
+        let block = self.data.at(offset);
+        // SAFETY: the slot before, if there is one, is of the same slab, and open.
+        let before = || unsafe { core::slice::from_raw_parts(block.wrapping_sub(size_of::<u64>()), size_of::<u64>()) };
+        // What is written before a block shows in the slot before: in its canary if it is live, and here if it is not.
+        if slot > 0 && !is_set(entry.live, slot - 1) && !canary::is_zero(before()) {
+            misuse::abort_at(b"write before the start of a block, or to a freed one,", block);
+        }
+        // SAFETY: a live slot, which nobody may use any more. What lies behind the canary is zero.
+        unsafe { block.write_bytes(0, (size + canary::CANARY).min(slot_size)) };
         set(entry.live, slot, false);
         set(entry.waiting, slot, true);
         state.live -= 1;
@@ -425,8 +436,8 @@ impl Slabs {
             self.link(number, state, slab);
         }
         if free == slots {
-            state.empty += 1;
-            if state.empty > 1 {
+            let bytes = slab_bytes(size_of_class(number % CLASSES));
+            if self.empty_bytes.fetch_add(bytes, Relaxed) + bytes > EMPTY_BYTES {
                 self.let_go(number, state, slab);
             }
         }
@@ -440,7 +451,7 @@ impl Slabs {
             return 0;
         }
         self.unlink(number, state, slab);
-        state.empty -= 1;
+        self.empty_bytes.fetch_sub(bytes, Relaxed);
         let entry = self.entry(number, slab);
         entry.used.iter().for_each(|word| word.store(0, Relaxed));
         entry.header.closed.store(1, Relaxed);

@@ -60,8 +60,8 @@ programs! {
     overflow_large, "write the byte behind the pages of a 1 MiB block";
     overflow_large_slack, "write behind a block of 1 MiB - 100 B, in its last page";
     underflow_large, "write the byte before a 1 MiB block";
-    write_after_free, "write to a freed 64 B block, then allocate 5,000 others";
-    write_after_free_8k, "write to a freed 8 KiB block, then allocate 1,000 others";
+    write_after_free, "write to a freed 64 B block, then allocate 10,000 others";
+    write_after_free_8k, "write to a freed 8 KiB block, then allocate 2,000 others";
     write_after_free_large, "write to a freed 1 MiB block";
     read_after_free, "read a freed 64 B block: its contents";
     read_after_free_large, "read a freed 1 MiB block: its contents";
@@ -304,7 +304,7 @@ fn write_to_freed(size: usize, more: usize) -> Left {
     free(a, size);
     others.into_iter().for_each(|other| free(other, size));
     write(a.wrapping_add(size / 2), 0x41, 8);
-    let mut given: Vec<_> = (0..more + 1).map(|n| block(size, n as u8)).collect();
+    let mut given: Vec<_> = (0..2 * more).map(|n| block(size, n as u8)).collect();
     // The address lives on in the hands of the attacker.
     write(a.wrapping_add(size / 2), 0x42, 8);
     // SAFETY: live blocks of that size.

@@ -23,12 +23,12 @@ const fn own(name: &'static str, colour: (u8, u8, u8)) -> Allocator {
     Allocator { name, feature: None, rival: false, usual: true, colour }
 }
 
-const fn variant(name: &'static str, colour: (u8, u8, u8)) -> Allocator {
-    Allocator { name, feature: None, rival: false, usual: false, colour }
+const fn variant(name: &'static str, feature: Option<&'static str>, colour: (u8, u8, u8)) -> Allocator {
+    Allocator { name, feature, rival: false, usual: false, colour }
 }
 
 /// All of them, in the order of the table.
-pub(crate) const ALLOCATORS: [Allocator; 10] = [
+pub(crate) const ALLOCATORS: [Allocator; 13] = [
     rival("malloc", None, (0x8c, 0x8c, 0x8c)),
     rival("mimalloc", Some("mimalloc"), (0xe6, 0x9f, 0x00)),
     rival("jemalloc", Some("jemalloc"), (0x56, 0xb4, 0xe9)),
@@ -37,8 +37,11 @@ pub(crate) const ALLOCATORS: [Allocator; 10] = [
     rival("tcmalloc", Some("tcmalloc"), (0xb8, 0xa4, 0x2f)),
     own("mapalloc", (0x7a, 0x1f, 0x1f)),
     own("mapalloc-slabs", (0xd5, 0x1a, 0x1a)),
-    variant("mapalloc-never", (0x44, 0x44, 0xaa)),
-    variant("mapalloc-always", (0x22, 0x88, 0xbb)),
+    own("mapalloc-hardened", (0x4a, 0x2c, 0x6d)),
+    variant("mapalloc-never", None, (0x44, 0x44, 0xaa)),
+    variant("mapalloc-always", None, (0x22, 0x88, 0xbb)),
+    variant("scudo", Some("scudo"), (0x33, 0x66, 0x33)),
+    variant("hardened-malloc", Some("hardened-malloc"), (0x66, 0x66, 0x33)),
 ];
 
 /// Those with these names, or the usual ones.

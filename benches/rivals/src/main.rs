@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
-    /// Only these allocators, separated by commas; mapalloc-never and mapalloc-always have the other policies for huge pages
+    /// Only these allocators, separated by commas; mapalloc-never and mapalloc-always have the other policies for huge pages, scudo and hardened-malloc are what mapalloc-hardened is to be compared with
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     allocators: Vec<String>,
 

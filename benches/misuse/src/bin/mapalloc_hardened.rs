@@ -1,0 +1,13 @@
+//! The programs on PageAlloc, hardened.
+
+#[path = "../../../../tests/misuse/programs.rs"]
+mod programs;
+#[path = "../run.rs"]
+mod run;
+
+#[global_allocator]
+static GLOBAL: mapalloc::PageAlloc = mapalloc::PageAlloc::new().hardened();
+
+fn main() {
+    run::main(programs::PROGRAMS.iter().map(|program| (program.name, program.run)));
+}
