@@ -45,11 +45,13 @@ pub(super) unsafe fn seal(block: *mut u8, size: usize, capacity: usize) {
 /// The block is live, with room for `capacity` bytes.
 pub(super) unsafe fn check(block: *const u8, size: usize, capacity: usize) {
     let canary = canary(block, size);
-    let len = (capacity - size).min(CANARY);
     // SAFETY: the caller's contract; all of the room was initialised when the block was handed out.
     let intact = unsafe {
         let behind = core::slice::from_raw_parts(block.add(size), capacity - size);
-        behind[..len] == canary[..len] && is_zero(&behind[len..])
+        match behind.split_first_chunk::<CANARY>() {
+            Some((found, rest)) => *found == canary && is_zero(rest),
+            None => *behind == canary[..behind.len()],
+        }
     };
     if !intact {
         misuse::abort_at(b"write behind the end of a block, or free with another size,", block);

@@ -3,7 +3,7 @@
 use crate::sys;
 
 /// Choices for one system call.
-const POOL: usize = 64;
+const POOL: usize = 128;
 
 /// A store of random numbers, which are used once. All zero, it is empty.
 pub(super) struct Random {

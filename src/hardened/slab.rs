@@ -528,3 +528,66 @@ fn pick(entry: &Entry<'_>, from: usize) -> usize {
         None => misuse::abort(b"mapalloc: corrupt metadata of a slab\n"),
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    /// The area of the kernel's that an address lies in, and whether it can be written to.
+    fn area(address: *const u8) -> Option<(usize, usize, bool)> {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().find_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (start, end) = range.split_once('-')?;
+            let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+            (start..end).contains(&address.addr()).then_some((start, end, rest.starts_with("rw")))
+        })
+    }
+
+    #[test]
+    fn metadata_lies_between_closed_pages_and_apart_from_blocks() {
+        static SLABS: Slabs = Slabs::new();
+        SLABS.reserve(2, None).unwrap();
+        let block = SLABS.take(3).unwrap();
+        let offset = SLABS.offset_of(block).unwrap();
+        let number = offset / SLABS.class_bytes.load(Relaxed);
+        let table = SLABS.metadata.at(SLABS.table_at(number));
+        for metadata in [table.cast_const(), (&raw const SLABS.states()[number]).cast()] {
+            let (start, end, open) = area(metadata).unwrap();
+            assert!(open && SLABS.offset_of(metadata).is_none());
+            for (before, at) in [(true, start - 1), (false, end)] {
+                let closed = area(core::ptr::without_provenance(at));
+                assert!(closed.is_none_or(|(.., open)| !open), "{before}");
+            }
+        }
+        // SAFETY: a slot of its class, which was taken above.
+        unsafe { canary::seal(block, 10, size_of_class(3)) };
+        SLABS.put(offset, Some(3), 10);
+    }
+
+    #[test]
+    fn every_slot_of_a_slab_is_picked_once() {
+        static SLABS: Slabs = Slabs::new();
+        SLABS.reserve(1, None).unwrap();
+        for class in [0, 20, CLASSES - 1] {
+            let slots = slots_of(class);
+            let size = size_of_class(class);
+            let mut taken: Vec<_> = (0..slots).map(|_| SLABS.take(class).unwrap().addr()).collect();
+            taken.sort_unstable();
+            assert!(taken.windows(2).all(|pair| pair[1] == pair[0] + size), "one after the other, without a gap");
+            // The next one is in another slab, behind a gap.
+            let next = SLABS.take(class).unwrap().addr();
+            assert!(next >= taken[slots - 1] + size + slab_bytes(size));
+        }
+    }
+
+    #[test]
+    fn tables_hold_the_entries_of_every_class() {
+        for class in 0..CLASSES {
+            let slabs = |class| LEAST_CLASS_BYTES / stride_of(class);
+            assert!(slabs(class) * entry_bytes(class) <= slabs(0) * entry_bytes(0));
+            assert!(slots_of(class) <= 1 << 16, "a choice has 16 bits");
+        }
+        assert!(MOST_CLASS_BYTES / stride_of(0) * slots_of(0) < u32::MAX as usize, "a slot has a number of 32 bits");
+    }
+}
