@@ -296,6 +296,27 @@ impl Arenas {
         self.arenas[unit.arena()].tags.at(unit.index())
     }
 
+    /// What `ask` says of the boundary tag of the unit that starts at an address; `false` where none does that is below the
+    /// frontier of an arena. Best of the first one, which is the only one of all but huge heaps.
+    #[inline(always)]
+    pub(super) fn with_tag_at(&self, address: *const u8, ask: impl Fn(&Tag) -> bool) -> bool {
+        let arena = &self.arenas[0];
+        // Within a unit this is more than any number of one.
+        let unit = address.addr().wrapping_sub(arena.data.base().addr()).rotate_right(UNIT.ilog2());
+        if unit < arena.frontier.load(Acquire) {
+            // SAFETY: A2: below the frontier, where tags are committed.
+            return ask(unsafe { arena.tags.at_unchecked(unit) });
+        }
+        let elsewhere = self.unit_elsewhere(address);
+        elsewhere != UnitId::NONE && ask(self.tag(elsewhere))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unit_elsewhere(&self, address: *const u8) -> UnitId {
+        self.unit_of(address).filter(|_| address.addr().is_multiple_of(UNIT)).unwrap_or(UnitId::NONE)
+    }
+
     /// Whether a unit is below the frontier of its arena.
     pub(super) fn is_committed(&self, unit: UnitId) -> bool {
         unit.arena() < MAX_ARENAS && unit.index() < self.arenas[unit.arena()].frontier.load(Acquire)

@@ -283,11 +283,19 @@ impl Bin {
         Some(object)
     }
 
-    /// Adds an object, if there is room.
+    /// Whether an object is the last that was added.
+    #[inline(always)]
+    fn is_last(&self, object: *mut u8) -> bool {
+        // SAFETY: K2: a slot with an object, or the null below the slots.
+        unsafe { *self.top.load(Relaxed) == object }
+    }
+
+    /// Adds an object, if there is room, and it was not the last to be added.
     #[inline(always)]
     fn push(&self, object: *mut u8) -> bool {
         let top = self.top.load(Relaxed);
-        if top == self.limit.get() {
+        // SAFETY: K2, as in `is_last`.
+        if top == self.limit.get() || unsafe { *top } == object {
             return false;
         }
         // SAFETY: K2: `top < limit`, so the slot above is in the loaded magazine, and free.
@@ -367,7 +375,12 @@ impl ThreadCache {
         self.bins[class].pop()
     }
 
-    /// Keeps an object of a class, unless the loaded magazine is full.
+    /// Whether an object of a class was freed last, and is free still.
+    pub(super) fn is_last(&self, class: usize, object: *mut u8) -> bool {
+        self.bins[class].is_last(object)
+    }
+
+    /// Keeps an object of a class, unless the loaded magazine is full or its last object is this one.
     #[inline(always)]
     pub(super) fn push(&self, class: usize, object: *mut u8) -> bool {
         self.bins[class].push(object)

@@ -177,9 +177,14 @@ pub(crate) unsafe fn push_run(block: *mut u8, size: usize, align: usize) -> bool
         return false;
     }
     let units = units_for(size);
+    // SAFETY: a block is not null.
+    let run = unsafe { NonNull::new_unchecked(block) };
     // SAFETY: the caller's contract; a block of this route outside of the growth slots is a run of these units.
-    let kept = NonNull::new(block).is_some_and(|block| unsafe { cache::current().keep_run(block, units) });
+    let kept = unsafe { cache::current().keep_run(run, units) };
     if kept {
+        if !HEAP.runs.may_be(run, units) {
+            misuse::abort_at(b"free of what is no page run of that size, or double free,", block);
+        }
         poison(block, units as usize * UNIT);
     }
     kept
@@ -332,6 +337,9 @@ impl Heap {
             return false;
         }
         let cache = self.cache();
+        if cache.is_last(class, object) {
+            misuse::abort_at(b"double free", object);
+        }
         // SAFETY: the caller's contract.
         unsafe {
             if cache.is_attached() {
@@ -410,9 +418,13 @@ impl Heap {
                 self.large.put(block, size);
             } else {
                 let units = units_for(size);
+                if !self.runs.may_be(block, units) {
+                    misuse::abort_at(b"free of what is no page run of that size, or double free,", block.as_ptr());
+                }
                 poison(block.as_ptr(), units as usize * UNIT);
                 match self.cache().push_run(block, units) {
                     None => return,
+                    Some((replaced, _)) if replaced == block => misuse::abort_at(b"double free", block.as_ptr()),
                     Some((replaced, units)) => self.runs.put(replaced, units),
                 }
             }

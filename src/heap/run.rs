@@ -310,6 +310,14 @@ impl Runs {
         first
     }
 
+    /// Whether a used run of so many units may begin at an address; `false` is certain. Without the lock: the tag of a run
+    /// changes only by way of its owner.
+    #[inline(always)]
+    pub(super) fn may_be(&self, address: NonNull<u8>, units: u32) -> bool {
+        let is_run = |tag: &Tag| tag.units.load(Relaxed) == units && tag.state.load(Relaxed) == USED;
+        self.arenas.with_tag_at(address.as_ptr(), is_run)
+    }
+
     /// Returns a run that was used.
     ///
     /// # Safety

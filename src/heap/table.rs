@@ -68,7 +68,17 @@ impl<T: ZeroInit> Table<T> {
         if (index + 1) * size_of::<T>() > self.region.committed() {
             misuse::abort(b"mapalloc: corrupt metadata index\n");
         }
-        // SAFETY: T1, by the check above; `ZeroInit` makes zeroed memory a value of `T`.
+        // SAFETY: by the check above.
+        unsafe { self.at_unchecked(index) }
+    }
+
+    /// The element at `index`.
+    ///
+    /// # Safety
+    /// It has been committed.
+    #[inline(always)]
+    pub(super) unsafe fn at_unchecked(&self, index: usize) -> &T {
+        // SAFETY: T1, by the caller's contract; `ZeroInit` makes zeroed memory a value of `T`.
         unsafe { &*self.region.base().cast::<T>().add(index) }
     }
 }
