@@ -70,21 +70,26 @@ fn expected(name: &str) -> Expected {
     }
 }
 
+/// A byte of the canary is by chance the one that is written, once in 255 times: that often a report may be missing.
+fn depends_on_one_byte(name: &str) -> bool {
+    matches!(name, "overflow_of_one" | "overflow_of_one_odd")
+}
+
 #[test]
 fn every_error_ends_as_promised() {
     // A few times each: what depends on chance shows.
-    for round in 0..3 {
-        for program in PROGRAMS {
-            let name = program.name;
-            let outcome = outcome(name);
-            let as_promised = match expected(name) {
-                Report(words) => matches!(&outcome, Outcome::Reported(line) if line.starts_with(words)),
-                Fault => outcome == Outcome::Fault,
-                Harmless => outcome == Outcome::Ran(Left::Harmless),
-                ReportOrFault => matches!(outcome, Outcome::Fault | Outcome::Reported(_)),
-                NoHarm => outcome != Outcome::Ran(Left::Harm),
-            };
-            assert!(as_promised, "round {round}, {name}: {outcome:?}");
-        }
+    const ROUNDS: usize = 3;
+    for program in PROGRAMS {
+        let name = program.name;
+        let outcomes: Vec<Outcome> = (0..ROUNDS).map(|_| outcome(name)).collect();
+        let as_promised = |outcome: &&Outcome| match expected(name) {
+            Report(words) => matches!(outcome, Outcome::Reported(line) if line.starts_with(words)),
+            Fault => **outcome == Outcome::Fault,
+            Harmless => **outcome == Outcome::Ran(Left::Harmless),
+            ReportOrFault => matches!(outcome, Outcome::Fault | Outcome::Reported(_)),
+            NoHarm => **outcome != Outcome::Ran(Left::Harm),
+        };
+        let kept = outcomes.iter().filter(as_promised).count();
+        assert!(kept >= ROUNDS - usize::from(depends_on_one_byte(name)), "{name}: {outcomes:?}");
     }
 }
