@@ -139,12 +139,14 @@ impl Large {
         state.sum.live -= 1;
         state.sum.live_bytes -= size;
         state.mapped -= len;
+        drop(state);
         // SAFETY: Q1: the mapping of the block, which nobody may use any more; nobody else can know of it, as its addresses
         // stay taken. What cannot be closed waits as it is.
         let start = unsafe {
             close(address, len);
             address.sub(before)
         };
+        let mut state = self.state.lock();
         let oldest = state.oldest;
         state.oldest = (oldest + 1) % WAITING;
         let freed =
