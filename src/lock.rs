@@ -5,21 +5,18 @@
 //!
 //! Invariants of the word: 0 is free, 1 is held, 2 is held with threads possibly asleep on it.
 
-use crate::sys;
-use core::cell::UnsafeCell;
-use core::hint::spin_loop;
-use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{
+use crate::sync::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
+    SPINS, constant, spin_loop,
 };
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
-
-/// How often a waiter looks again before it sleeps: about the length of one critical section.
-const SPINS: u32 = 64;
 
 /// The lock alone.
 pub(crate) struct RawLock {
@@ -70,8 +67,10 @@ pub(crate) struct Mutex<T> {
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
+    constant! {
+        pub(crate) fn new(value: T) -> Self {
+            Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
+        }
     }
 
     /// Waits for the lock and takes it.

@@ -9,7 +9,7 @@ use crate::lock::RawLock;
 
 /// Calls `each` with every lock of the engine, in their order.
 fn every_lock(each: &mut dyn FnMut(&RawLock)) {
-    each(HEAP.setting_up.raw());
+    each(HEAP.setup.raw());
     each(HEAP.uncached.raw());
     HEAP.threads.locks(each);
     HEAP.depot.locks(each);
