@@ -22,9 +22,14 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     }
 }
 
-/// A sleep with an end may be over at once.
-pub(crate) fn futex_wait_for(_word: &AtomicU32, _expected: u32, _milliseconds: u32) {
-    loom::thread::yield_now();
+/// What the state of `heap::watch` is while its thread naps between two looks.
+const NAPPING: u32 = 1;
+
+/// A sleep with an end may be over at once. Whoever waits for another thread has that run first; a nap waits for nobody.
+pub(crate) fn futex_wait_for(_word: &AtomicU32, expected: u32, _milliseconds: u32) {
+    if expected != NAPPING {
+        loom::thread::yield_now();
+    }
 }
 
 pub(crate) fn futex_wake(_word: &AtomicU32) {
