@@ -32,6 +32,11 @@ impl RawLock {
         }
     }
 
+    /// Takes the lock if it is free.
+    pub(crate) fn try_acquire(&self) -> bool {
+        self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+    }
+
     #[cold]
     fn wait(&self) {
         for _ in 0..SPINS {

@@ -35,6 +35,23 @@ unsafe extern "C" fn child() {
     HEAP.retire_orphans();
 }
 
+/// Whether no thread holds a lock of the engine at this moment, the calling one included.
+pub(super) fn nobody_is_inside() -> bool {
+    let (mut asked, mut taken, mut all) = (0, 0, true);
+    every_lock(&mut |lock| {
+        all = all && lock.try_acquire();
+        taken += usize::from(all);
+    });
+    every_lock(&mut |lock| {
+        asked += 1;
+        if asked <= taken {
+            // SAFETY: taken above; the first that could not be had was the last that was tried.
+            unsafe { lock.release() }
+        }
+    });
+    all
+}
+
 /// Registers the handlers; once.
 pub(super) fn register() -> bool {
     crate::sys::at_fork(prepare, parent, child).is_ok()

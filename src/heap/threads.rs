@@ -5,10 +5,10 @@
 use super::cache::{self, ThreadCache};
 use super::roster::Roster;
 use super::table::Table;
-use super::{Heap, misuse};
+use super::{Heap, fork, misuse};
 use crate::error::{Error, Operation, Result};
 use crate::lock::RawLock;
-use crate::sys::ExitKey;
+use crate::sys::{self, ExitKey};
 use core::ffi::c_void;
 use core::sync::atomic::{
     AtomicU32,
@@ -40,10 +40,18 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
 /// A library that is unloaded must leave no destructor behind, which would run in threads that end later. What the caches
 /// of those hold is lost with the engine. (The C library itself forgets the handlers for `fork`.)
 /// Nor may what the library frees after this start the background thread again.
+///
+/// It gives back what is free, which nobody else will. Not where the program itself ends, since all of its memory goes then,
+/// nor where this thread may be in the middle of the engine, below a signal handler that ends the program.
+#[cfg(target_os = "linux")]
 extern "C" fn on_unload() {
-    super::HEAP.background.allow(false);
-    if let Some(key) = super::HEAP.threads.key.swap(0, Relaxed).checked_sub(1) {
+    let heap = &super::HEAP;
+    heap.background.allow(false);
+    if let Some(key) = heap.threads.key.swap(0, Relaxed).checked_sub(1) {
         ExitKey::from_raw(key).delete();
+        if !sys::is_in_program(on_unload as *const c_void) && fork::nobody_is_inside() {
+            heap.purge();
+        }
     }
 }
 

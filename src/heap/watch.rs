@@ -165,7 +165,8 @@ impl Watch {
     /// The last step of the thread, which leaves so much as it is. Says whether it was: what was freed meanwhile, by somebody
     /// who saw the thread running, is its part still.
     fn rest(&self, left: usize, free: impl Fn() -> usize) -> bool {
-        self.left.store(left, Relaxed);
+        // An exchange, as the other changes are: the checker of models orders these alone as the language does.
+        self.left.swap(left, Relaxed);
         if self.state.compare_exchange(RUNNING, ENDED, AcqRel, Relaxed).is_err() {
             // It was asked to end meanwhile.
             self.state.store(STOPPED, Release);

@@ -111,7 +111,7 @@ fn one_round(path: &Path, byte: u8) {
         library.work(byte, 2);
         assert_eq!(library.live(), 0, "round {byte}");
         // With its background thread at work, or without one that ever was.
-        if byte % 3 != 0 {
+        if !byte.is_multiple_of(3) {
             library.leave_much_idle();
         }
         library.close();
@@ -148,7 +148,7 @@ pub(crate) fn load_and_unload() {
     eprintln!(
         "each unloaded engine leaves {} areas and {} KiB behind",
         areas_after.saturating_sub(areas) / rounds,
-        bytes_after.saturating_sub(bytes) / rounds >> 10
+        bytes_after.saturating_sub(bytes) / rounds / 1024
     );
     assert_eq!(files_after, files, "descriptors");
     assert!(areas_after <= areas + AREAS * rounds, "{areas} areas, and {areas_after} after {rounds} rounds");

@@ -47,7 +47,7 @@ fn main() {
         let started = Instant::now();
         let orders = Arc::new(AtomicUsize::new(0));
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(preemptions + usize::from(long));
+        builder.preemption_bound = Some(preemptions + if long { 2 } else { 0 });
         builder.max_branches = 20_000;
         let counter = Arc::clone(&orders);
         println!("{name} ...");
