@@ -50,7 +50,7 @@ fn fork_while_another_thread_purges() {
             }
         };
         while_busy(purge, || {
-            for _ in 0..40 {
+            for _ in 0..120 {
                 fork_once(|from_parent| {
                     crate::GLOBAL.purge();
                     in_the_fork(from_parent);
