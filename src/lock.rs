@@ -154,4 +154,44 @@ mod tests {
         waiter.join().unwrap();
         assert!(*FLAG.lock());
     }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn a_signal_does_not_give_a_sleeper_the_lock() {
+        use core::sync::atomic::AtomicUsize;
+        static HANDLED: AtomicUsize = AtomicUsize::new(0);
+        static SLEEPER: AtomicU32 = AtomicU32::new(0);
+        static ENTERED: Mutex<bool> = Mutex::new(false);
+        extern "C" fn count(_signal: i32) {
+            HANDLED.fetch_add(1, Relaxed);
+        }
+        // SAFETY: plain data, and a handler that touches an atomic only; nothing else here uses this signal. It interrupts
+        // system calls.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = count as *const () as usize;
+            assert_eq!(libc::sigaction(libc::SIGURG, &action, core::ptr::null_mut()), 0);
+        }
+        let guard = ENTERED.lock();
+        let sleeper = std::thread::spawn(|| {
+            // SAFETY: no preconditions.
+            SLEEPER.store(unsafe { libc::gettid() } as u32, Relaxed);
+            *ENTERED.lock() = true;
+        });
+        // Asleep, or about to be: what comes after the first few finds it in the kernel.
+        while ENTERED.raw().word.load(Relaxed) != CONTENDED {
+            std::thread::yield_now();
+        }
+        for signals in 1..=50 {
+            // SAFETY: the thread lives as long as the lock is held.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), SLEEPER.load(Relaxed), libc::SIGURG) };
+            while HANDLED.load(Relaxed) < signals && !sleeper.is_finished() {
+                std::thread::yield_now();
+            }
+        }
+        assert!(!*guard, "two threads have the lock");
+        drop(guard);
+        sleeper.join().unwrap();
+        assert!(*ENTERED.lock());
+    }
 }
