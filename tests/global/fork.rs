@@ -42,7 +42,7 @@ fn a_child_of_a_child_can_allocate() {
 fn fork_while_another_thread_purges() {
     in_child(concat!(module_path!(), "::fork_while_another_thread_purges"), || {
         let purge = |seed: u64, orders: &Orders| {
-            if seed % 2 == 0 {
+            if seed < BUSY - 2 {
                 return busy(seed, orders);
             }
             while orders.go_on() {
