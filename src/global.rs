@@ -48,9 +48,17 @@ use std::alloc::System;
 ///   [`with_background_thread`](Self::with_background_thread). What threads keep for themselves comes on top: objects in
 ///   magazines, at most 4 MiB in each thread if it uses every size class, and the pages that they lie in.
 ///
+/// # Signals
 /// It must not be called from signal handlers, as no allocator may that the C library does not list as
-/// [async-signal-safe](https://man7.org/linux/man-pages/man7/signal-safety.7.html).
+/// [async-signal-safe](https://man7.org/linux/man-pages/man7/signal-safety.7.html). A handler that does not allocate or free may
+/// arrive at any moment, also inside the allocator, on the thread's stack or on one of its own:
+/// * If it returns, nothing has happened: what was interrupted goes on, no call fails with `EINTR`, with `SA_RESTART` or
+///   without.
+/// * It may end the process by `_exit`, or by a signal.
+/// * It must not leave by `siglongjmp` what it has interrupted inside the allocator, which may hold a lock there that is then
+///   never released. Nor may a thread be cancelled there asynchronously, or by another way be ended from outside.
 ///
+/// # One engine
 /// The engine behind it is one per process: several `PageAlloc` values share it. A block must be freed by a value with the
 /// same small limit and fallback as the one that allocated it.
 ///

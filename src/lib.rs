@@ -107,6 +107,7 @@
 //!         |                    |      |
 //!        sys ------------------+------+     the only system calls
 //! atomic  lock  page  error  stats          copies by atomics, a lock, arithmetic and plain values
+//! sync                                      what protocols between threads are written with
 //! ```
 //!
 //! # Cargo features
@@ -164,6 +165,7 @@ mod secret;
 mod shared;
 #[cfg(feature = "std")]
 mod stats;
+mod sync;
 mod sys;
 pub mod vec;
 #[cfg(any(feature = "zerocopy", feature = "bytemuck"))]

@@ -5,21 +5,18 @@
 //!
 //! Invariants of the word: 0 is free, 1 is held, 2 is held with threads possibly asleep on it.
 
-use crate::sys;
-use core::cell::UnsafeCell;
-use core::hint::spin_loop;
-use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{
+use crate::sync::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
+    SPINS, constant, spin_loop,
 };
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
-
-/// How often a waiter looks again before it sleeps: about the length of one critical section.
-const SPINS: u32 = 64;
 
 /// The lock alone.
 pub(crate) struct RawLock {
@@ -76,8 +73,10 @@ pub(crate) struct Mutex<T> {
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
+    constant! {
+        pub(crate) fn new(value: T) -> Self {
+            Self { lock: RawLock { word: AtomicU32::new(FREE) }, value: UnsafeCell::new(value) }
+        }
     }
 
     /// Waits for the lock and takes it.
@@ -161,5 +160,45 @@ mod tests {
         drop(guard);
         waiter.join().unwrap();
         assert!(*FLAG.lock());
+    }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn a_signal_does_not_give_a_sleeper_the_lock() {
+        use core::sync::atomic::AtomicUsize;
+        static HANDLED: AtomicUsize = AtomicUsize::new(0);
+        static SLEEPER: AtomicU32 = AtomicU32::new(0);
+        static ENTERED: Mutex<bool> = Mutex::new(false);
+        extern "C" fn count(_signal: i32) {
+            HANDLED.fetch_add(1, Relaxed);
+        }
+        // SAFETY: plain data, and a handler that touches an atomic only; nothing else here uses this signal. It interrupts
+        // system calls.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = count as *const () as usize;
+            assert_eq!(libc::sigaction(libc::SIGURG, &action, core::ptr::null_mut()), 0);
+        }
+        let guard = ENTERED.lock();
+        let sleeper = std::thread::spawn(|| {
+            // SAFETY: no preconditions.
+            SLEEPER.store(unsafe { libc::gettid() } as u32, Relaxed);
+            *ENTERED.lock() = true;
+        });
+        // Asleep, or about to be: what comes after the first few finds it in the kernel.
+        while ENTERED.raw().word.load(Relaxed) != CONTENDED {
+            std::thread::yield_now();
+        }
+        for signals in 1..=50 {
+            // SAFETY: the thread lives as long as the lock is held.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), SLEEPER.load(Relaxed), libc::SIGURG) };
+            while HANDLED.load(Relaxed) < signals && !sleeper.is_finished() {
+                std::thread::yield_now();
+            }
+        }
+        assert!(!*guard, "two threads have the lock");
+        drop(guard);
+        sleeper.join().unwrap();
+        assert!(*ENTERED.lock());
     }
 }

@@ -17,32 +17,19 @@ mod quarantine;
 mod random;
 mod slab;
 
+use crate::heap::setup::SetUp;
 use crate::heap::{class_of, is_class};
-use crate::lock::{Mutex, RawLock};
+use crate::lock::RawLock;
 use crate::page::checked_round_up;
 use crate::stats::Stats;
 use crate::sys;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
-};
 
-static HEAP: Hardened = Hardened {
-    state: AtomicU32::new(NEW),
-    setting_up: Mutex::new(()),
-    slabs: slab::Slabs::new(),
-    large: large::Large::new(),
-};
-
-const NEW: u32 = 0;
-const READY: u32 = 1;
-/// Without randomness, or without handlers for `fork`, there are no blocks at all.
-const UNAVAILABLE: u32 = 2;
+static HEAP: Hardened = Hardened { setup: SetUp::new(), slabs: slab::Slabs::new(), large: large::Large::new() };
 
 struct Hardened {
-    state: AtomicU32,
-    setting_up: Mutex<()>,
+    /// Without randomness, or without handlers for `fork`, there are no blocks at all.
+    setup: SetUp,
     slabs: slab::Slabs,
     large: large::Large,
 }
@@ -112,9 +99,6 @@ pub(crate) fn purge() -> usize {
 
 /// Adds this heap's counts.
 pub(crate) fn add_to(stats: &mut Stats) {
-    if HEAP.state.load(Acquire) != READY {
-        return;
-    }
     let (slots, slabs, tables) = HEAP.slabs.stats();
     let (large, mapped, table) = HEAP.large.stats();
     stats.slab.live += slots.live;
@@ -128,21 +112,16 @@ pub(crate) fn add_to(stats: &mut Stats) {
 impl Hardened {
     #[inline]
     fn is_ready(&'static self) -> bool {
-        self.state.load(Acquire) == READY || self.set_up()
+        self.setup.is_ready(|| self.set_up())
     }
 
     #[cold]
     fn set_up(&'static self) -> bool {
-        let _guard = self.setting_up.lock();
-        if self.state.load(Relaxed) == NEW {
-            let key = random::key();
-            // Without addresses for slots every block has a mapping.
-            let _ = self.slabs.reserve(sys::processors(), sys::address_space_limit());
-            let ready = key.is_some() && sys::at_fork(prepare, parent, child).is_ok();
-            canary::set_key(key.unwrap_or_default());
-            self.state.store(if ready { READY } else { UNAVAILABLE }, Release);
-        }
-        self.state.load(Relaxed) == READY
+        let Some(key) = random::key() else { return false };
+        canary::set_key(key);
+        // Without addresses for slots every block has a mapping.
+        let _ = self.slabs.reserve(sys::processors(), sys::address_space_limit());
+        sys::at_fork(prepare, parent, child).is_ok()
     }
 
     fn attempt(&self, size: usize, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
@@ -158,7 +137,7 @@ impl Hardened {
 
     /// Calls `each` with every lock, in one order.
     fn every_lock(&self, each: &mut dyn FnMut(&RawLock)) {
-        each(self.setting_up.raw());
+        each(self.setup.raw());
         self.slabs.locks(each);
         self.large.locks(each);
     }

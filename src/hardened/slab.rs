@@ -27,7 +27,10 @@ use crate::lock::{Guard, Mutex, RawLock};
 use crate::map::Zone;
 use crate::page::{page_size, round_up};
 use crate::stats::RouteStats;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// Shards at the most.
 const SHARDS: usize = 4;
@@ -167,7 +170,8 @@ impl Slabs {
         };
         self.class_bytes.store(bytes, Relaxed);
         self.table_bytes.store(table_bytes, Relaxed);
-        self.shards.store(shards, Relaxed);
+        // Last: whoever sees it sees the rest.
+        self.shards.store(shards, Release);
         Ok(())
     }
 
@@ -188,7 +192,7 @@ impl Slabs {
     }
 
     fn states(&self) -> &[Mutex<Class>] {
-        let count = self.shards.load(Relaxed) * CLASSES;
+        let count = self.shards.load(Acquire) * CLASSES;
         if count == 0 {
             return &[];
         }
@@ -225,7 +229,7 @@ impl Slabs {
 
     /// Takes a slot of a class, which reads zero: `None` if there is no memory or no room for one.
     pub(super) fn take(&self, class: usize) -> Option<*mut u8> {
-        let shards = self.shards.load(Relaxed);
+        let shards = self.shards.load(Acquire);
         if shards == 0 {
             return None;
         }

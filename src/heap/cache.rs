@@ -16,7 +16,9 @@
 use super::Heap;
 use super::arena::UNIT;
 use super::class::{CLASSES, SCALE, size_of_class};
+use super::handover::{NumberPlace, PointerPlace};
 use super::magazine::{MagazineId, SLOTS, capacity_of};
+use super::roster::Member;
 use super::route::MAX_RUN_SIZE;
 use super::table::ZeroInit;
 use crate::stats::RouteStats;
@@ -24,7 +26,7 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 /// A value that the owner of the cache alone reads and writes: nobody else looks at it, so it need not be atomic.
@@ -59,7 +61,7 @@ pub(super) struct Bin {
     /// The slot below the first one.
     floor: AtomicPtr<*mut u8>,
     loaded: AtomicU32,
-    previous: AtomicU32,
+    previous: NumberPlace,
 }
 
 const _: () = assert!(size_of::<Bin>() == SCALE);
@@ -81,7 +83,7 @@ fn run_slot(units: u32) -> usize {
 }
 
 /// A freed run: its address, and below the bits of a page its length in units; null for none. Others may take it out.
-struct RunSlot(AtomicPtr<u8>);
+struct RunSlot(PointerPlace);
 
 /// The bits of the length.
 const UNITS_MASK: usize = UNIT - 1;
@@ -170,16 +172,24 @@ pub(super) struct ThreadCache {
     busy: AtomicBool,
     /// Where slabs are shared out among threads, which part is this one's: see `slab`.
     shelf: AtomicU32,
-    /// The next cache that was ever made.
-    pub(super) registered: AtomicPtr<ThreadCache>,
-    /// The next cache without a thread.
-    pub(super) next_free: AtomicPtr<ThreadCache>,
+    registered: AtomicPtr<ThreadCache>,
+    next_free: AtomicPtr<ThreadCache>,
     bins: [Bin; CLASSES],
     runs: [RunSlot; RUN_SLOTS],
 }
 
 // SAFETY: atomics and pointers only, for which zero is a value; `prepare` follows.
 unsafe impl ZeroInit for ThreadCache {}
+
+impl Member for ThreadCache {
+    fn registered(&self) -> &AtomicPtr<Self> {
+        &self.registered
+    }
+
+    fn next_free(&self) -> &AtomicPtr<Self> {
+        &self.next_free
+    }
+}
 
 /// The slots of a bin without a magazine: none, and the null below them.
 struct Nothing(AtomicPtr<u8>);
@@ -206,10 +216,10 @@ static IDLE: ThreadCache = ThreadCache {
             limit: Owned::new(NOTHING.slot()),
             floor: AtomicPtr::new(NOTHING.slot()),
             loaded: AtomicU32::new(0),
-            previous: AtomicU32::new(0),
+            previous: NumberPlace::new(),
         }
     }; CLASSES],
-    runs: [const { RunSlot(AtomicPtr::new(null_mut())) }; RUN_SLOTS],
+    runs: [const { RunSlot(PointerPlace::new()) }; RUN_SLOTS],
 };
 
 /// How a thread stands to its cache.
@@ -360,7 +370,7 @@ impl Bin {
 
     /// Objects in both magazines.
     fn count(&self, heap: &Heap) -> usize {
-        let previous = match self.previous.load(Relaxed) {
+        let previous = match self.previous.peek() {
             0 => 0,
             id => heap.depot.magazine(id).count(),
         };
@@ -405,7 +415,7 @@ impl ThreadCache {
 
     /// Free runs that this cache holds, and their bytes.
     pub(super) fn cached_runs(&self) -> RouteStats {
-        let runs = self.runs.iter().filter_map(|slot| RunSlot::unpack(slot.0.load(Relaxed)));
+        let runs = self.runs.iter().filter_map(|slot| RunSlot::unpack(slot.0.peek()));
         runs.fold(RouteStats::default(), |sum, (_, units)| RouteStats {
             live: sum.live + 1,
             live_bytes: sum.live_bytes + units as usize * UNIT,
@@ -422,7 +432,7 @@ impl ThreadCache {
     pub(super) fn refill(&self, heap: &Heap, class: usize) -> Option<*mut u8> {
         let busy = Busy::new(self);
         let bin = &self.bins[class];
-        let previous = bin.previous.swap(0, AcqRel);
+        let previous = bin.previous.take();
         if previous != 0 && heap.depot.magazine(previous).count() > 0 {
             let empty = bin.unload(heap);
             bin.load(heap, class, previous);
@@ -466,8 +476,8 @@ impl ThreadCache {
             return;
         }
         heap.depot.magazine(empty).set_count(0);
-        if bin.previous.load(Relaxed) == 0 {
-            bin.previous.store(empty, Release);
+        if bin.previous.peek() == 0 {
+            bin.previous.put(empty);
         } else {
             heap.depot.put_empty(empty);
         }
@@ -490,14 +500,14 @@ impl ThreadCache {
             debug_assert!(kept);
             return;
         }
-        let previous = bin.previous.swap(0, AcqRel);
+        let previous = bin.previous.take();
         let loaded = bin.unload(heap);
         let mut draining = false;
         let empty = if previous != 0 && heap.depot.magazine(previous).count() == 0 {
-            bin.previous.store(loaded, Release);
+            bin.previous.put(loaded);
             Some(previous)
         } else if (previous == 0 && !full) || (previous != 0 && !narrow && heap.depot.put_full(class, previous, live)) {
-            bin.previous.store(loaded, Release);
+            bin.previous.put(loaded);
             heap.depot.take_empty()
         } else {
             // More is freed than allocated: all goes home, and less is kept while this lasts, so that few objects keep
@@ -530,14 +540,10 @@ impl ThreadCache {
     /// A run of exactly so many units, if one was kept.
     #[inline(always)]
     pub(super) fn pop_run(&self, units: u32, align: usize) -> Option<NonNull<u8>> {
-        let slot = &self.runs[run_slot(units)].0;
-        let kept = slot.load(Acquire);
-        let (address, kept_units) = RunSlot::unpack(kept)?;
-        if kept_units != units || address.addr().get() & (align - 1) != 0 {
-            return None;
-        }
-        // Somebody else may have taken it meanwhile.
-        slot.compare_exchange(kept, null_mut(), AcqRel, Relaxed).ok().map(|_| address)
+        self.runs[run_slot(units)].0.take_if(|kept| {
+            let (address, kept_units) = RunSlot::unpack(kept)?;
+            (kept_units == units && address.addr().get() & (align - 1) == 0).then_some(address)
+        })
     }
 
     /// Keeps a freed run, if its slot is empty.
@@ -547,10 +553,9 @@ impl ThreadCache {
     #[inline(always)]
     pub(super) unsafe fn keep_run(&self, address: NonNull<u8>, units: u32) -> bool {
         let slot = &self.runs[run_slot(units)].0;
-        // Only the owner fills a slot, so no exchange is needed.
-        let keeps = slot.load(Relaxed).is_null() && self.is_attached();
+        let keeps = slot.peek().is_null() && self.is_attached();
         if keeps {
-            slot.store(RunSlot::pack(address, units), Release);
+            slot.put(RunSlot::pack(address, units));
         }
         keeps
     }
@@ -567,13 +572,13 @@ impl ThreadCache {
         }
         let slot = &self.runs[run_slot(units)].0;
         let packed = RunSlot::pack(address, units);
-        RunSlot::unpack(slot.swap(packed, AcqRel))
+        RunSlot::unpack(slot.replace(packed))
     }
 
     /// Returns the runs that this cache holds to the pools. Any thread may.
     pub(super) fn evict_runs(&self, heap: &Heap) {
-        for slot in self.runs.iter().filter(|slot| !slot.0.load(Relaxed).is_null()) {
-            if let Some((address, units)) = RunSlot::unpack(slot.0.swap(null_mut(), AcqRel)) {
+        for slot in self.runs.iter().filter(|slot| !slot.0.peek().is_null()) {
+            if let Some((address, units)) = RunSlot::unpack(slot.0.take()) {
                 // SAFETY: a kept run is a whole free run, by the contract of `push_run`, and has just left the cache.
                 unsafe { heap.runs.put(address, units) };
             }
@@ -583,8 +588,8 @@ impl ThreadCache {
     /// Returns the objects of previous magazines to their slabs; returns how many bytes. Any thread may.
     pub(super) fn evict_previous(&self, heap: &Heap) -> usize {
         let mut bytes = 0;
-        for (class, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.previous.load(Relaxed) != 0) {
-            let previous = bin.previous.swap(0, AcqRel);
+        for (class, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.previous.peek() != 0) {
+            let previous = bin.previous.take();
             if previous != 0 {
                 bytes += heap.depot.magazine(previous).count() * size_of_class(class);
                 // SAFETY: by G2 the magazine's objects are free objects of this class, and it has just left the bin.
@@ -602,7 +607,7 @@ impl ThreadCache {
     pub(super) unsafe fn flush(&self, heap: &Heap) {
         let busy = Busy::new(self);
         for (class, bin) in self.bins.iter().enumerate() {
-            let previous = bin.previous.swap(0, AcqRel);
+            let previous = bin.previous.take();
             for id in [bin.unload(heap), previous] {
                 if id == 0 {
                     continue;

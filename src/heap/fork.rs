@@ -9,7 +9,7 @@ use crate::lock::RawLock;
 
 /// Calls `each` with every lock of the engine, in their order.
 fn every_lock(each: &mut dyn FnMut(&RawLock)) {
-    each(HEAP.setting_up.raw());
+    each(HEAP.setup.raw());
     each(HEAP.uncached.raw());
     HEAP.threads.locks(each);
     HEAP.depot.locks(each);
@@ -33,6 +33,23 @@ unsafe extern "C" fn child() {
     unsafe { parent() };
     HEAP.background.forget();
     HEAP.retire_orphans();
+}
+
+/// Whether no thread holds a lock of the engine at this moment, the calling one included.
+pub(super) fn nobody_is_inside() -> bool {
+    let (mut asked, mut taken, mut all) = (0, 0, true);
+    every_lock(&mut |lock| {
+        all = all && lock.try_acquire();
+        taken += usize::from(all);
+    });
+    every_lock(&mut |lock| {
+        asked += 1;
+        if asked <= taken {
+            // SAFETY: taken above; the first that could not be had was the last that was tried.
+            unsafe { lock.release() }
+        }
+    });
+    all
 }
 
 /// Registers the handlers; once.

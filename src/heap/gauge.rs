@@ -3,7 +3,7 @@
 //! What stays free through a whole interval is what nobody needed in it: the low-water mark of the free memory is the part
 //! that can go back to the system (the working-set rule of Bonwick and Adams, Magazines and Vmem, USENIX 2001).
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::{AtomicUsize, Ordering::Relaxed, constant};
 
 /// The number and its low-water mark. Writers are ordered by the caller; readers may be anybody.
 pub(super) struct Gauge {
@@ -12,8 +12,10 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    pub(super) const fn new() -> Self {
-        Self { now: AtomicUsize::new(0), low: AtomicUsize::new(0) }
+    constant! {
+        pub(super) fn new() -> Self {
+            Self { now: AtomicUsize::new(0), low: AtomicUsize::new(0) }
+        }
     }
 
     /// The number.

@@ -8,11 +8,12 @@
 //!   the bin's `top` says how many there are instead.
 
 use super::class::{CLASSES, size_of_class};
+use super::stack::{Counted, Links, Stack};
 use super::table::{Table, ZeroInit};
 use crate::error::Result;
 use crate::lock::{Mutex, RawLock};
+use crate::sync::{AtomicU32, Ordering::Relaxed};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 /// The bytes of a magazine with its header.
 const MAGAZINE_BYTES: usize = 512;
@@ -64,7 +65,7 @@ pub(super) fn depot_limit(class: usize, live: usize) -> usize {
     (live / DEPOT_SHARE).clamp(MIN_DEPOT, MAX_DEPOT) / (capacity_of(class) * size_of_class(class)) + 1
 }
 
-/// A magazine.
+/// A magazine. It is never unmapped, so that the link of one that somebody else has can be read.
 #[repr(C, align(512))]
 pub(super) struct Magazine {
     next: AtomicU32,
@@ -105,45 +106,9 @@ impl Magazine {
     }
 }
 
-/// A lock-free stack of magazines: the number of the first and a tag that changes with every push, in one word.
-///
-/// The tag keeps a pop from succeeding after the first magazine was popped and pushed again meanwhile (Treiber, IBM RJ
-/// 5118, 1986). Magazines are never unmapped, so that the link of one that somebody else has popped can still be read.
-struct Stack {
-    head: AtomicU64,
-}
-
-impl Stack {
-    const fn new() -> Self {
-        Self { head: AtomicU64::new(0) }
-    }
-
-    fn push(&self, table: &Table<Magazine>, id: MagazineId) {
-        let node = table.at(id as usize);
-        let mut head = self.head.load(Relaxed);
-        loop {
-            node.next.store(head as u32, Relaxed);
-            let tag = (head >> 32).wrapping_add(1);
-            match self.head.compare_exchange_weak(head, tag << 32 | u64::from(id), Release, Relaxed) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    fn pop(&self, table: &Table<Magazine>) -> Option<MagazineId> {
-        let mut head = self.head.load(Acquire);
-        loop {
-            let id = head as u32;
-            if id == 0 {
-                return None;
-            }
-            let next = table.at(id as usize).next.load(Relaxed);
-            match self.head.compare_exchange_weak(head, head >> 32 << 32 | u64::from(next), Acquire, Acquire) {
-                Ok(_) => return Some(id),
-                Err(now) => head = now,
-            }
-        }
+impl Links for Table<Magazine> {
+    fn next(&self, id: u32) -> &AtomicU32 {
+        &self.at(id as usize).next
     }
 }
 
@@ -152,10 +117,7 @@ pub(super) struct Depot {
     table: Table<Magazine>,
     made: Mutex<usize>,
     empty: Stack,
-    full: [Stack; CLASSES],
-    full_count: [AtomicUsize; CLASSES],
-    /// The least of each count since [`idle`](Self::idle) last looked.
-    full_low: [AtomicUsize; CLASSES],
+    full: [Counted; CLASSES],
 }
 
 impl Depot {
@@ -164,9 +126,7 @@ impl Depot {
             table: Table::empty(),
             made: Mutex::new(0),
             empty: Stack::new(),
-            full: [const { Stack::new() }; CLASSES],
-            full_count: [const { AtomicUsize::new(0) }; CLASSES],
-            full_low: [const { AtomicUsize::new(0) }; CLASSES],
+            full: [const { Counted::new() }; CLASSES],
         }
     }
 
@@ -200,38 +160,27 @@ impl Depot {
 
     /// A full magazine of a class.
     pub(super) fn take_full(&self, class: usize) -> Option<MagazineId> {
-        let id = self.full[class].pop(&self.table)?;
-        let left = self.full_count[class].fetch_sub(1, Relaxed) - 1;
-        if left < self.full_low[class].load(Relaxed) {
-            self.full_low[class].store(left, Relaxed);
-        }
-        Some(id)
+        self.full[class].take(&self.table)
     }
 
     /// Takes a full magazine, unless as many wait as may.
     pub(super) fn put_full(&self, class: usize, id: MagazineId, live: usize) -> bool {
-        if self.full_count[class].fetch_add(1, Relaxed) >= depot_limit(class, live) {
-            self.full_count[class].fetch_sub(1, Relaxed);
-            return false;
-        }
-        self.full[class].push(&self.table, id);
-        true
+        self.full[class].put(&self.table, id, depot_limit(class, live))
     }
 
     /// Full magazines of a class that nobody has needed since the last call.
     pub(super) fn idle(&self, class: usize) -> usize {
-        let now = self.full_count[class].load(Relaxed);
-        self.full_low[class].swap(now, Relaxed).min(now)
+        self.full[class].idle()
     }
 
     /// Whether as many full magazines of a class wait as may.
     pub(super) fn is_full(&self, class: usize, live: usize) -> bool {
-        self.full_count[class].load(Relaxed) >= depot_limit(class, live)
+        self.full[class].count() >= depot_limit(class, live)
     }
 
     /// Objects of a class in full magazines.
     pub(super) fn objects(&self, class: usize) -> usize {
-        self.full_count[class].load(Relaxed) * capacity_of(class)
+        self.full[class].count() * capacity_of(class)
     }
 
     /// Committed bytes of the table.

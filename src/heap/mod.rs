@@ -25,16 +25,21 @@ mod extent;
 mod fork;
 mod gauge;
 mod growth;
+mod handover;
 mod large;
 mod magazine;
 pub(crate) mod misuse;
 mod options;
 mod order;
+mod roster;
 mod route;
 mod run;
+pub(crate) mod setup;
 mod slab;
+mod stack;
 mod table;
 mod threads;
+mod watch;
 
 pub(crate) use class::{CLASSES, MAX_CLASS_SIZE, class_of, object_at, size_of_class, slab_bytes};
 pub use options::HugePages;
@@ -49,7 +54,6 @@ use crate::sys::{self, poison, unpoison};
 use arena::UNIT;
 use cache::{FallbackCounts, Phase};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicU32, Ordering::*};
 use growth::Change;
 use route::{GROWTH_MIN, PageRoute, page_route};
 use run::units_for;
@@ -57,14 +61,9 @@ use run::units_for;
 /// The engine of the process.
 static HEAP: Heap = Heap::new();
 
-/// The engine could not be set up: the fallback heap serves everything. Never left again once reached.
-const UNAVAILABLE: u32 = 2;
-const READY: u32 = 1;
-const NEW: u32 = 0;
-
 struct Heap {
-    state: AtomicU32,
-    setting_up: Mutex<()>,
+    /// If the engine cannot be set up, the fallback heap serves everything, for ever.
+    setup: setup::SetUp,
     threads: threads::Threads,
     depot: magazine::Depot,
     slabs: slab::Slabs,
@@ -137,7 +136,7 @@ pub(crate) unsafe fn realloc_class(block: *mut u8, size: usize, new_size: usize)
     let (old_class, new_class) = (class_of(size), class_of(new_size));
     if old_class == new_class {
         // Without an engine the block has only the size that was asked for.
-        return (HEAP.state.load(Relaxed) == READY).then_some(block);
+        return HEAP.setup.was_ready().then_some(block);
     }
     let new = pop_class(new_class)?;
     // SAFETY: both hold the smaller size; the thread's magazines have objects only if the engine is available, so the
@@ -256,8 +255,7 @@ pub(crate) fn purge() -> usize {
 impl Heap {
     const fn new() -> Self {
         Self {
-            state: AtomicU32::new(NEW),
-            setting_up: Mutex::new(()),
+            setup: setup::SetUp::new(),
             threads: threads::Threads::new(),
             depot: magazine::Depot::new(),
             slabs: slab::Slabs::new(),
@@ -273,28 +271,22 @@ impl Heap {
     /// Whether the engine is set up; the first call sets it up.
     #[inline(always)]
     fn is_ready(&'static self) -> bool {
-        self.state.load(Acquire) == READY || self.set_up()
+        self.setup.is_ready(|| self.set_up())
     }
 
     #[cold]
     fn set_up(&'static self) -> bool {
-        if self.state.load(Acquire) == NEW {
-            let _guard = self.setting_up.lock();
-            if self.state.load(Relaxed) == NEW {
-                // A slab unit is whole pages: systems with larger pages would need larger slabs.
-                let ready = page_size() <= class::SLAB_UNIT
-                    && self.runs.arenas.add().is_ok()
-                    && self.depot.reserve().is_ok()
-                    && self.threads.reserve().is_ok()
-                    && fork::register();
-                if ready {
-                    self.slabs.set_up(sys::processors());
-                    self.growth.reserve();
-                }
-                self.state.store(if ready { READY } else { UNAVAILABLE }, Release);
-            }
+        // A slab unit is whole pages: systems with larger pages would need larger slabs.
+        let ready = page_size() <= class::SLAB_UNIT
+            && self.runs.arenas.add().is_ok()
+            && self.depot.reserve().is_ok()
+            && self.threads.reserve().is_ok()
+            && fork::register();
+        if ready {
+            self.slabs.set_up(sys::processors());
+            self.growth.reserve();
         }
-        self.state.load(Acquire) == READY
+        ready
     }
 
     /// The calling thread's cache, made now if it has none yet; the idle one if it cannot have any.

@@ -88,9 +88,12 @@ impl Shelf {
         Self { stock: Mutex::new(stock), free: AtomicUsize::new(0) }
     }
 
-    /// Notes that so many objects have come, or gone. The lock is held, so a load and a store are enough.
+    /// Notes that so many objects have come, or gone. The lock is held, so a load and a store are enough; but others read it
+    /// at any time, so it never passes through a number that is not one.
     fn add_free(&self, objects: isize) {
-        self.free.store(self.free.load(Relaxed).wrapping_add_signed(objects), Relaxed);
+        let free = self.free.load(Relaxed).wrapping_add_signed(objects);
+        debug_assert!(free <= isize::MAX as usize, "fewer objects than none");
+        self.free.store(free, Relaxed);
     }
 }
 
@@ -354,7 +357,8 @@ impl Slabs {
         let arenas = &runs.arenas;
         let objects = objects_of(class) as u32;
         let shelf = &self.shelves[number][class];
-        let mut put = 0;
+        // Objects put back, and those of them that `free` does not count yet.
+        let (mut put, mut uncounted) = (0, 0);
         let mut stock = shelf.stock.lock();
         for group in groups.as_slice().iter().filter(|group| usize::from(group.shelf) == number) {
             let descriptor = arenas.slab(group.slab);
@@ -372,17 +376,19 @@ impl Slabs {
             descriptor.free.store(free, Relaxed);
             descriptor.use_of.store(FRESH, Relaxed);
             put += count as usize;
+            uncounted += count as isize;
             if before == 0 {
                 stock.order.insert(arenas, group.slab);
             }
             if free == objects {
                 stock.order.remove(arenas, group.slab);
                 stock.slabs -= 1;
-                shelf.add_free(-(objects as isize));
+                shelf.add_free(uncounted - objects as isize);
+                uncounted = 0;
                 self.release(runs, class, group.slab);
             }
         }
-        shelf.add_free(put as isize);
+        shelf.add_free(uncounted);
         stock.out -= put;
     }
 

@@ -1,20 +1,17 @@
 //! The caches of all threads: made when a thread first needs one, handed on when it ends.
 //!
-//! # Invariants
-//! * **H1** every cache ever made is in the list of registered ones and is never unmapped, so that it can be read at any
-//!   time.
-//! * **H2** a cache is owned by one thread, or it is in the list of free ones.
+//! They are the members of a roster (`roster`), whose invariants say what may be done with them.
 
 use super::cache::{self, ThreadCache};
+use super::roster::Roster;
 use super::table::Table;
-use super::{Heap, misuse};
+use super::{Heap, fork, misuse};
 use crate::error::{Error, Operation, Result};
-use crate::lock::{Mutex, RawLock};
-use crate::sys::ExitKey;
+use crate::lock::RawLock;
+use crate::sys::{self, ExitKey};
 use core::ffi::c_void;
-use core::ptr::null_mut;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU32,
+    AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -24,26 +21,17 @@ const MAX_THREADS: usize = 1 << 16;
 /// And where the address space is short.
 const MIN_THREADS: usize = 16;
 
-struct Made {
-    count: usize,
-    free: *const ThreadCache,
-}
-
-// SAFETY: the pointers are to registered caches, valid for ever (H1); the lock orders access to the list.
-unsafe impl Send for Made {}
-
 /// The caches of the process.
 pub(super) struct Threads {
     table: Table<ThreadCache>,
-    made: Mutex<Made>,
-    registered: AtomicPtr<ThreadCache>,
+    roster: Roster<ThreadCache>,
     /// The number of the exit key, plus one.
     key: AtomicU32,
 }
 
 unsafe extern "C" fn on_exit(value: *mut c_void) {
     cache::detach();
-    // SAFETY: the value is what `attach` set: a registered cache (H1), which the ending thread owns.
+    // SAFETY: the value is what `attach` set: a registered cache (H1 of `roster`), which the ending thread owns.
     let cache = unsafe { &*value.cast::<ThreadCache>() };
     super::HEAP.retire(cache);
     super::HEAP.settle();
@@ -51,10 +39,19 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
 
 /// A library that is unloaded must leave no destructor behind, which would run in threads that end later. What the caches
 /// of those hold is lost with the engine. (The C library itself forgets the handlers for `fork`.)
+/// Nor may what the library frees after this start the background thread again.
+///
+/// It gives back what is free, which nobody else will. Not where the program itself ends, since all of its memory goes then,
+/// nor where this thread may be in the middle of the engine, below a signal handler that ends the program.
+#[cfg(target_os = "linux")]
 extern "C" fn on_unload() {
-    super::HEAP.background.stop();
-    if let Some(key) = super::HEAP.threads.key.swap(0, Relaxed).checked_sub(1) {
+    let heap = &super::HEAP;
+    heap.background.allow(false);
+    if let Some(key) = heap.threads.key.swap(0, Relaxed).checked_sub(1) {
         ExitKey::from_raw(key).delete();
+        if !sys::is_in_program(on_unload as *const c_void) && fork::nobody_is_inside() {
+            heap.purge();
+        }
     }
 }
 
@@ -67,12 +64,7 @@ static ON_UNLOAD: extern "C" fn() = on_unload;
 
 impl Threads {
     pub(super) const fn new() -> Self {
-        Self {
-            table: Table::empty(),
-            made: Mutex::new(Made { count: 0, free: null_mut() }),
-            registered: AtomicPtr::new(null_mut()),
-            key: AtomicU32::new(0),
-        }
+        Self { table: Table::empty(), roster: Roster::new(), key: AtomicU32::new(0) }
     }
 
     /// Prepares the table and the hook for ending threads; once, before any other use.
@@ -99,39 +91,23 @@ impl Threads {
     }
 
     fn take(&'static self) -> Option<&'static ThreadCache> {
-        let mut made = self.made.lock();
-        // SAFETY: H1; null is none.
-        if let Some(cache) = unsafe { made.free.as_ref() } {
-            made.free = cache.next_free.load(Relaxed);
-            return Some(cache);
-        }
-        let index = made.count;
-        self.table.commit(index + 1).ok()?;
-        made.count = index + 1;
-        let cache = self.table.at(index);
-        cache.prepare(index);
-        cache.registered.store(self.registered.load(Relaxed), Relaxed);
-        self.registered.store(core::ptr::from_ref(cache).cast_mut(), Release);
-        Some(cache)
+        self.roster.take(|index| {
+            self.table.commit(index + 1).ok()?;
+            let cache = self.table.at(index);
+            cache.prepare(index);
+            Some(cache)
+        })
     }
 
     /// Takes a flushed cache back.
     pub(super) fn put(&self, cache: &'static ThreadCache) {
         cache.release();
-        let mut made = self.made.lock();
-        cache.next_free.store(made.free.cast_mut(), Relaxed);
-        made.free = cache;
+        self.roster.put(cache);
     }
 
     /// Every cache ever made.
     pub(super) fn all(&self) -> impl Iterator<Item = &'static ThreadCache> {
-        let mut next = self.registered.load(Acquire);
-        core::iter::from_fn(move || {
-            // SAFETY: H1; null ends the list.
-            let cache = unsafe { next.as_ref() }?;
-            next = cache.registered.load(Acquire);
-            Some(cache)
-        })
+        self.roster.all()
     }
 
     /// Committed bytes of the table.
@@ -141,7 +117,7 @@ impl Threads {
 
     /// Calls `each` with every lock of this room, for `fork`.
     pub(super) fn locks(&self, each: &mut dyn FnMut(&RawLock)) {
-        each(self.made.raw());
+        each(self.roster.raw());
     }
 }
 

@@ -30,6 +30,9 @@ pub(crate) use posix::{
     ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
 };
 
+#[cfg(target_os = "linux")]
+pub(crate) use posix::is_in_program;
+
 pub(crate) use shadow::{poison, unpoison};
 
 #[cfg(not(target_pointer_width = "64"))]

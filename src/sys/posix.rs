@@ -125,6 +125,22 @@ impl ExitKey {
     }
 }
 
+/// Whether an address lies in the program itself, and not in a library; also if that is not known.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_in_program(address: *const c_void) -> bool {
+    // SAFETY: plain data, to which zero is a value; the call looks at the addresses and writes only the answer.
+    let object_of = |address: *const c_void| unsafe {
+        let mut object: libc::Dl_info = core::mem::zeroed();
+        (libc::dladdr(address, &mut object) != 0).then_some(object.dli_fbase)
+    };
+    // SAFETY: no preconditions. The headers are the program's, wherever this code lies.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    match (object_of(address), object_of(core::ptr::without_provenance(headers as usize))) {
+        (Some(object), Some(program)) => object == program,
+        _ => true,
+    }
+}
+
 /// A thread of the crate's own, which the C library knows: it takes part in `setuid` and the like, and shows in debuggers.
 #[derive(Debug)]
 pub(crate) struct Thread {

@@ -10,7 +10,9 @@ mod fork;
 mod model;
 mod routes;
 mod sequences;
+mod signals;
 mod stats;
+mod storms;
 mod threads;
 
 // For tests of one configuration only.
