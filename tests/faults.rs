@@ -1,0 +1,67 @@
+//! Every system call of the crate's that can fail, failing: by number, from a number on, and at random.
+//!
+//! Only in builds that have the faults: `scripts/faults`, which has a short form and a long one.
+#![cfg(mapalloc_faults)]
+
+#[path = "faults/block.rs"]
+mod block;
+#[path = "global/child.rs"]
+mod child;
+mod fork;
+#[path = "faults/program.rs"]
+mod program;
+#[path = "faults/sweep.rs"]
+mod sweep;
+
+use child::in_child_for;
+use mapalloc::faults::{Plan, Which};
+use std::time::Duration;
+
+const ERRNOS: [i32; 7] =
+    [libc::ENOMEM, libc::EINVAL, libc::EAGAIN, libc::EPERM, libc::EFAULT, libc::ENOSYS, libc::EBUSY];
+
+/// All error numbers at every call of the long form, and at one in so many of the short form, which has the first two
+/// elsewhere.
+const ALL_ERRNOS_AT: u64 = 7;
+
+fn is_long() -> bool {
+    std::env::var_os("MAPALLOC_TEST_LONG").is_some()
+}
+
+/// The program once for each of its calls, and each error number, under the plan that this makes.
+fn sweep(name: &str, which: fn(u64) -> Which) {
+    let without = sweep::without_faults();
+    assert!(without.calls > 100, "{without:?}");
+    let (mut runs, mut fired, mut wrong) = (0, 0, Vec::new());
+    for call in 0..without.calls {
+        let errnos = if is_long() || call % ALL_ERRNOS_AT == 0 { &ERRNOS[..] } else { &ERRNOS[..2] };
+        for &errno in errnos {
+            runs += 1;
+            match sweep::check(Plan::new(which(call), errno), &without) {
+                Ok(report) => fired += u64::from(report.failed > 0),
+                Err(what) => {
+                    eprintln!("{name} call {call}, errno {errno}: {what}");
+                    wrong.push((call, errno));
+                }
+            }
+        }
+    }
+    println!("{name}: {runs} runs of {} calls", without.calls);
+    assert!(wrong.is_empty(), "{} of {runs} runs went wrong: {wrong:?}", wrong.len());
+    // The last few calls may not come: how much the heap keeps depends on the time.
+    assert!(fired * 10 >= runs * 9, "only {fired} of {runs} plans had a call to fail");
+}
+
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+#[test]
+fn any_one_call_may_fail() {
+    in_child_for(concat!(module_path!(), "::any_one_call_may_fail"), PATIENCE, || sweep("only", Which::Nth));
+}
+
+#[test]
+fn all_calls_may_fail_from_any_one_on() {
+    in_child_for(concat!(module_path!(), "::all_calls_may_fail_from_any_one_on"), PATIENCE, || {
+        sweep("from", Which::From)
+    });
+}
