@@ -301,7 +301,7 @@ unsafe fn move_to_room(
     let hint = sys::map(room, preferred, NewPages { lead: 0, no_reserve })?;
     // SAFETY: mapped just now; nothing refers to it. The caller's contract for the source.
     let moved = unsafe {
-        sys::unmap(hint, room)?;
+        sys::unmap(hint, room).inspect_err(|_| discard(hint, room))?;
         sys::move_pages(source, len, hint)?
     };
     let is_at = |align: usize| moved.addr().get() & (align - 1) == 0;

@@ -96,4 +96,14 @@ impl Block {
         // SAFETY: the block is live with this layout, and gone after this.
         unsafe { HEAP.dealloc(self.ptr, self.layout) };
     }
+
+    /// Writes every byte before the memory goes back.
+    pub(crate) fn fill_and_free(self) {
+        self.check();
+        // SAFETY: the block is live with this layout, and gone after this.
+        unsafe {
+            self.ptr.write_bytes(0xff, self.layout.size());
+            HEAP.dealloc(self.ptr, self.layout);
+        }
+    }
 }

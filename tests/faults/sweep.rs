@@ -30,6 +30,8 @@ pub(crate) struct Report {
     mappings: u64,
     addresses: u64,
     resident: u64,
+    /// Whether the engine serves anything: it never does in a process in which it could not be set up.
+    has_engine: u64,
 }
 
 const WORDS: usize = size_of::<Report>() / 8;
@@ -57,7 +59,8 @@ fn report(plan: Option<Plan>) -> Report {
     let failed = Call::ALL.iter().map(|&call| faults::failed(call)).sum();
     let unmaps_failed = faults::failed(Call::Unmap) + faults::failed(Call::UnmapTail);
     assert_all_is_freed("after the faults");
-    assert_eq!(program::run(), 0, "refusals after the faults");
+    let again = if crate::is_long() { program::run() } else { program::main_routes() };
+    assert_eq!(again, 0, "refusals after the faults");
     assert_all_is_freed("in the end");
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("procfs");
     let status = fs::read_to_string("/proc/self/status").expect("procfs");
@@ -68,6 +71,7 @@ fn report(plan: Option<Plan>) -> Report {
         mappings: fs::read_to_string("/proc/self/maps").expect("procfs").lines().count() as u64,
         addresses: kib(&status, "VmSize:") << 10,
         resident: kib(&rollup, "Anonymous:") << 10,
+        has_engine: u64::from(HEAP.stats().mapped_bytes > 0),
     }
 }
 
@@ -127,7 +131,8 @@ pub(crate) fn check(plan: Plan, without: &Report) -> Result<Report, String> {
     if report.unmaps_failed == 0 && report.addresses > without.addresses + (64 << 20) {
         return Err(format!("addresses are left: {report:?}, without faults {without:?}"));
     }
-    if report.resident > without.resident + MORE_BYTES {
+    // What the C library's heap keeps is its own affair.
+    if report.has_engine != 0 && report.resident > without.resident + MORE_BYTES {
         return Err(format!("memory is left: {report:?}, without faults {without:?}"));
     }
     Ok(report)
