@@ -250,8 +250,8 @@ impl Drop for Mapping {
             return;
         }
         let RawMapping { base, reserved, granted: Granted { before, after, .. }, process, .. } = self.0;
-        // SAFETY: M1, and nothing can use the value after its drop. Children have the range too if no process is named (M5).
-        unsafe { discard_from(base.sub(before), before + reserved + after, process == 0) };
+        // SAFETY: M1, and nothing can use the value after its drop.
+        unsafe { discard_of(process, base.sub(before), before + reserved + after) };
     }
 }
 
@@ -307,15 +307,14 @@ fn preferred_align(align: usize, len: usize) -> usize {
 /// The range belongs to the caller (M1) and is not used again; children of `fork` have it too.
 pub(crate) unsafe fn discard(base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's contract.
-    unsafe { discard_from(base, len, true) };
+    unsafe { discard_of(0, base, len) };
 }
 
-/// The same for a range that children of `fork` may not have. There the addresses may be somebody else's by the time of
-/// another attempt, so that none is made.
+/// The same for a range that one process alone has, if it is not zero (M5): elsewhere the addresses may be somebody else's.
 ///
 /// # Safety
 /// The range belongs to the caller (M1) and is not used again.
-unsafe fn discard_from(base: NonNull<u8>, len: usize, children_have_it: bool) {
+unsafe fn discard_of(process: u64, base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's contract.
     unsafe {
         if sys::unmap(base, len).is_ok() {
@@ -325,9 +324,7 @@ unsafe fn discard_from(base: NonNull<u8>, len: usize, children_have_it: bool) {
         // Without memory behind it the range is as good as gone. Locked pages take another word (Linux 5.18).
         let _ = sys::advise(base, len, sys::PageAdvice::DontNeed)
             .or_else(|_| sys::advise(base, len, sys::PageAdvice::DontNeedLocked));
-        if children_have_it {
-            leftover::keep(base, len);
-        }
+        leftover::keep(base, len, process);
     }
 }
 
