@@ -50,6 +50,7 @@ macro_rules! with_room {
         fn $name() {
             in_child(concat!(module_path!(), "::", stringify!($name)), || {
                 everything_works();
+                super::GLOBAL.purge();
                 limit(libc::RLIMIT_AS, address_space() + $mib * MIB);
                 let taken = use_up(2 * $mib * MIB);
                 // What the engine had reserved before is there still.
