@@ -10,6 +10,8 @@ mod child;
 mod fork;
 #[path = "faults/program.rs"]
 mod program;
+#[path = "faults/random.rs"]
+mod random;
 #[path = "faults/sweep.rs"]
 mod sweep;
 
@@ -68,5 +70,12 @@ fn any_one_call_may_fail() {
 fn all_calls_may_fail_from_any_one_on() {
     in_child_for(concat!(module_path!(), "::all_calls_may_fail_from_any_one_on"), PATIENCE, || {
         sweep("from", Which::From)
+    });
+}
+
+#[test]
+fn some_calls_may_fail_at_random() {
+    in_child_for(concat!(module_path!(), "::some_calls_may_fail_at_random"), PATIENCE, || {
+        random::sequences(if is_long() { 50_000 } else { 2000 });
     });
 }
