@@ -15,9 +15,12 @@ mod random;
 #[path = "faults/sweep.rs"]
 mod sweep;
 
-use child::in_child_for;
-use mapalloc::faults::{Plan, Which};
-use std::time::Duration;
+use child::{in_child, in_child_for};
+use mapalloc::PageAlloc;
+use mapalloc::faults::{self, Call, Plan, Which};
+use std::alloc::{GlobalAlloc, Layout};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const ERRNOS: [i32; 7] =
     [libc::ENOMEM, libc::EINVAL, libc::EAGAIN, libc::EPERM, libc::EFAULT, libc::ENOSYS, libc::EBUSY];
@@ -77,5 +80,40 @@ fn all_calls_may_fail_from_any_one_on() {
 fn some_calls_may_fail_at_random() {
     in_child_for(concat!(module_path!(), "::some_calls_may_fail_at_random"), PATIENCE, || {
         random::sequences(if is_long() { 50_000 } else { 2000 });
+    });
+}
+
+/// Frees more than may lie idle without a thread that looks after it.
+fn free_much(heap: &PageAlloc) {
+    let layout = Layout::from_size_align(6 << 20, 8).expect("a layout");
+    // SAFETY: the size is not zero; the block is written within it and freed with its layout.
+    unsafe {
+        let block = heap.alloc(layout);
+        assert!(!block.is_null());
+        block.write_bytes(1, layout.size());
+        heap.dealloc(block, layout);
+    }
+}
+
+#[test]
+fn a_background_thread_that_was_refused_comes_later() {
+    in_child(concat!(module_path!(), "::a_background_thread_that_was_refused_comes_later"), || {
+        static HEAP: PageAlloc = PageAlloc::new();
+        let threads = || std::fs::read_dir("/proc/self/task").expect("procfs").count();
+        let before = threads();
+        faults::set(Plan { of: Some(Call::Spawn), ..Plan::new(Which::From(0), libc::EAGAIN) });
+        for _ in 0..100 {
+            free_much(&HEAP);
+        }
+        let (refusals, meanwhile) = (faults::failed(Call::Spawn), threads());
+        faults::clear();
+        assert!(refusals >= 1 && refusals < 50, "{refusals} refusals of 100 frees");
+        assert_eq!(meanwhile, before);
+        let start = Instant::now();
+        while threads() == before {
+            assert!(start.elapsed() < Duration::from_secs(30), "no thread");
+            free_much(&HEAP);
+            thread::sleep(Duration::from_millis(20));
+        }
     });
 }

@@ -13,7 +13,7 @@
 use super::Heap;
 use super::gauge::Gauge;
 use crate::sys::{self, Thread};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 
 /// No thread was ever started.
 const NONE: u32 = 0;
@@ -22,13 +22,17 @@ const RUNNING: u32 = 1;
 const ENDED: u32 = 2;
 /// The thread is asked to end.
 const STOPPING: u32 = 3;
-/// The system refused a thread: the budget alone has to do.
+/// The system refused a thread: for a while the budget alone has to do.
 const REFUSED: u32 = 4;
 /// The thread has done as it was asked to.
 const STOPPED: u32 = 5;
 
 /// How often the thread looks.
 const INTERVAL_MILLISECONDS: u32 = 200;
+
+/// So long after a refusal another thread is asked for: what stands in the way may be gone, and if it is not, asking now and
+/// then costs little.
+const RETRY_MILLISECONDS: u64 = 1000;
 
 /// It ends after so many looks that found nothing to give back.
 const QUIET_LOOKS: u32 = 4;
@@ -47,6 +51,8 @@ pub(super) struct Background {
     state: AtomicU32,
     thread: Thread,
     forbidden: AtomicBool,
+    /// When the last refusal was.
+    refused_at: AtomicU64,
     /// The free memory that the last thread left as it was; less if there has been less since.
     left: Gauge,
 }
@@ -57,6 +63,7 @@ impl Background {
             state: AtomicU32::new(NONE),
             thread: Thread::none(),
             forbidden: AtomicBool::new(false),
+            refused_at: AtomicU64::new(0),
             left: Gauge::new(),
         }
     }
@@ -84,7 +91,8 @@ impl Background {
             self.left.set(free);
         } else if free - left > WORTH_A_THREAD {
             let state = self.state.load(Relaxed);
-            if (state == NONE || state == ENDED) && !self.forbidden.load(Relaxed) {
+            let may_start = state == NONE || state == ENDED || state == REFUSED;
+            if may_start && !self.forbidden.load(Relaxed) {
                 self.start(state);
             }
         }
@@ -92,6 +100,10 @@ impl Background {
 
     #[cold]
     fn start(&'static self, state: u32) {
+        let waited = || sys::coarse_milliseconds().saturating_sub(self.refused_at.load(Relaxed));
+        if state == REFUSED && waited() < RETRY_MILLISECONDS {
+            return;
+        }
         if self.state.compare_exchange(state, RUNNING, AcqRel, Relaxed).is_err() {
             return;
         }
@@ -99,6 +111,7 @@ impl Background {
             self.thread.join();
         }
         if self.thread.spawn(run).is_err() {
+            self.refused_at.store(sys::coarse_milliseconds(), Relaxed);
             self.state.store(REFUSED, Release);
         }
     }
