@@ -184,6 +184,10 @@ pub use secret::{Secrecy, Secret, SecretMut, SecretRef, SecretValue, SecretVec};
 pub use shared::Shared;
 #[cfg(feature = "std")]
 pub use stats::{RouteStats, Stats};
+// For the tests of the crate only: see `scripts/faults`.
+#[cfg(mapalloc_faults)]
+#[doc(hidden)]
+pub use sys::faults;
 pub use vec::PageVec;
 
 // The README's examples are compiled and run with the documentation's.

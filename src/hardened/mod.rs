@@ -28,7 +28,7 @@ use core::ptr::{NonNull, null_mut};
 static HEAP: Hardened = Hardened { setup: SetUp::new(), slabs: slab::Slabs::new(), large: large::Large::new() };
 
 struct Hardened {
-    /// Without randomness, or without handlers for `fork`, there are no blocks at all.
+    /// Without randomness, or without handlers for `fork`, there are no blocks.
     setup: SetUp,
     slabs: slab::Slabs,
     large: large::Large,
@@ -112,15 +112,17 @@ pub(crate) fn add_to(stats: &mut Stats) {
 impl Hardened {
     #[inline]
     fn is_ready(&'static self) -> bool {
-        self.setup.is_ready(|| self.set_up())
+        self.setup.is_ready_at_last(|| self.set_up())
     }
 
     #[cold]
     fn set_up(&'static self) -> bool {
         let Some(key) = random::key() else { return false };
         canary::set_key(key);
-        // Without addresses for slots every block has a mapping.
-        let _ = self.slabs.reserve(sys::processors(), sys::address_space_limit());
+        if !self.slabs.is_reserved() {
+            // Without addresses for slots every block has a mapping.
+            let _ = self.slabs.reserve(sys::processors(), sys::address_space_limit());
+        }
         sys::at_fork(prepare, parent, child).is_ok()
     }
 

@@ -175,6 +175,11 @@ impl Slabs {
         Ok(())
     }
 
+    /// Whether the addresses are reserved.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.shards.load(Relaxed) > 0
+    }
+
     fn reserve_for(&self, class_bytes: usize, table: usize, classes: usize) -> Result<()> {
         let page = page_size();
         let states = round_up(classes * size_of::<Mutex<Class>>(), page);

@@ -31,6 +31,17 @@ impl SetUp {
         self.state.load(Acquire) == READY || self.once(set_up)
     }
 
+    /// The same, but if the set-up fails the next call tries again.
+    pub(crate) fn is_ready_at_last(&self, set_up: impl FnOnce() -> bool) -> bool {
+        self.state.load(Acquire) == READY || {
+            let _guard = self.lock.lock();
+            if self.state.load(Relaxed) == NEW && set_up() {
+                self.state.store(READY, Release);
+            }
+            self.state.load(Relaxed) == READY
+        }
+    }
+
     /// Whether it is known to be ready, without what was written: for those who use none of it.
     #[inline(always)]
     pub(crate) fn was_ready(&self) -> bool {

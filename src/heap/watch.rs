@@ -11,7 +11,7 @@
 //!   counted, with a barrier between the two on both sides.
 
 use crate::sync::{
-    AtomicBool, AtomicU32, AtomicUsize,
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     barrier_after_unlock, constant, fence,
 };
@@ -24,13 +24,17 @@ const RUNNING: u32 = 1;
 const ENDED: u32 = 2;
 /// The thread is asked to end.
 const STOPPING: u32 = 3;
-/// The system refused a thread: there is none, and will be none.
+/// The system refused a thread: for a while there is none.
 const REFUSED: u32 = 4;
 /// The thread has done as it was asked to.
 const STOPPED: u32 = 5;
 
 /// How often the thread looks.
 const INTERVAL_MILLISECONDS: u32 = 200;
+
+/// So long after a refusal another thread is asked for: what stood in the way may be gone, and if it is not, asking now and
+/// then costs little.
+const RETRY_MILLISECONDS: u64 = 1000;
 
 /// It ends after so many looks that found nothing to do.
 const QUIET_LOOKS: u32 = 4;
@@ -55,12 +59,19 @@ pub(super) struct Watch {
     forbidden: AtomicBool,
     /// What the last thread left as it was; less if there has been less since.
     left: AtomicUsize,
+    /// When a thread was refused last.
+    refused_at: AtomicU64,
 }
 
 impl Watch {
     constant! {
         pub(super) fn new() -> Self {
-            Self { state: AtomicU32::new(NONE), forbidden: AtomicBool::new(false), left: AtomicUsize::new(0) }
+            Self {
+                state: AtomicU32::new(NONE),
+                forbidden: AtomicBool::new(false),
+                left: AtomicUsize::new(0),
+                refused_at: AtomicU64::new(0),
+            }
         }
     }
 
@@ -92,7 +103,7 @@ impl Watch {
             self.left.fetch_min(free, Relaxed);
         } else if free - left > WORTH_A_THREAD {
             let state = self.state.load(Relaxed);
-            if (state == NONE || state == ENDED) && !self.forbidden.load(Relaxed) {
+            if matches!(state, NONE | ENDED | REFUSED) && !self.forbidden.load(Relaxed) {
                 self.start(state, thread);
             }
         }
@@ -100,6 +111,10 @@ impl Watch {
 
     #[cold]
     fn start(&self, state: u32, thread: &impl Thread) {
+        let since_refusal = || sys::coarse_milliseconds().saturating_sub(self.refused_at.load(Relaxed));
+        if state == REFUSED && since_refusal() < RETRY_MILLISECONDS {
+            return;
+        }
         if self.state.compare_exchange(state, RUNNING, AcqRel, Relaxed).is_err() {
             return;
         }
@@ -110,6 +125,7 @@ impl Watch {
         let none = if self.forbidden.load(Relaxed) {
             NONE
         } else if !thread.start() {
+            self.refused_at.store(sys::coarse_milliseconds(), Relaxed);
             REFUSED
         } else {
             return;

@@ -3,8 +3,9 @@
 //! This room is the only one that maps, moves and unmaps such memory. [`Mapping`] is the owned form, unmapped when dropped;
 //! `Region` is the form for memory that lives as long as the process. This file holds the type, its views and its raw form;
 //! `options` and `granted` are what is asked for and what was got, `make` maps, `resize` commits, grows and shrinks,
-//! `access` takes access away and gives it back, `hidden` makes memory for secrets, `child` is what a child of `fork` gets in
-//! the place of pages that it does not have, `registry` remembers the mappings of which only an address is kept; `zone` is reserved addresses opened and closed in pieces.
+//! `access` takes access away and gives it back, `hidden` makes memory for secrets, `leftover` remembers what could not be
+//! unmapped, `child` is what a child of `fork` gets in the place of pages that it does not have, `registry` remembers the
+//! mappings of which only an address is kept; `zone` is reserved addresses opened and closed in pieces.
 //!
 //! # Invariants of a [`Mapping`]
 //! * **M1** `base..base + reserved`, with `granted.before` bytes of guard before it and `granted.after` behind, was mapped by
@@ -21,6 +22,7 @@ mod by_address;
 mod child;
 mod granted;
 mod hidden;
+mod leftover;
 mod make;
 mod options;
 mod region;
@@ -250,9 +252,9 @@ impl Drop for Mapping {
             // What lies at the addresses is somebody else's.
             return;
         }
-        let RawMapping { base, reserved, granted: Granted { before, after, .. }, .. } = self.0;
+        let RawMapping { base, reserved, granted: Granted { before, after, .. }, process, .. } = self.0;
         // SAFETY: M1, and nothing can use the value after its drop.
-        unsafe { discard(base.sub(before), before + reserved + after) };
+        unsafe { discard_of(process, base.sub(before), before + reserved + after) };
     }
 }
 
@@ -301,20 +303,31 @@ fn preferred_align(align: usize, len: usize) -> usize {
     if len >= HUGE_UNIT { align.max(HUGE_UNIT) } else { align }
 }
 
-/// Unmaps a range for good. At the kernel's limit of mappings, where a split is refused, the memory goes back all the same
-/// and only the addresses stay taken.
+/// Unmaps a range for good. At the kernel's limit of mappings, where a split is refused, the memory goes back all the same,
+/// and the addresses as soon as something else has been unmapped.
+///
+/// # Safety
+/// The range belongs to the caller (M1) and is not used again; children of `fork` have it too.
+pub(crate) unsafe fn discard(base: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { discard_of(0, base, len) };
+}
+
+/// The same for a range that one process alone has, if it is not zero (M5): elsewhere the addresses may be somebody else's.
 ///
 /// # Safety
 /// The range belongs to the caller (M1) and is not used again.
-pub(crate) unsafe fn discard(base: NonNull<u8>, len: usize) {
+unsafe fn discard_of(process: u64, base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's contract.
     unsafe {
-        if sys::unmap(base, len).is_err() {
-            // Without memory behind it the range is as good as gone. Locked pages take another word (Linux 5.18); a failure of
-            // that leaves no further remedy.
-            let _ = sys::advise(base, len, sys::PageAdvice::DontNeed)
-                .or_else(|_| sys::advise(base, len, sys::PageAdvice::DontNeedLocked));
+        if sys::unmap(base, len).is_ok() {
+            leftover::retry();
+            return;
         }
+        // Without memory behind it the range is as good as gone. Locked pages take another word (Linux 5.18).
+        let _ = sys::advise(base, len, sys::PageAdvice::DontNeed)
+            .or_else(|_| sys::advise(base, len, sys::PageAdvice::DontNeedLocked));
+        leftover::keep(base, len, process);
     }
 }
 

@@ -3,7 +3,9 @@
 //! On a failure the contents and the address are as they were.
 
 use super::make::whole;
-use super::{Advice, Backing, Features, Granted, Guard, MapOptions, Mapping, RawMapping, discard, preferred_align};
+use super::{
+    Advice, Backing, Features, Granted, Guard, MapOptions, Mapping, RawMapping, discard, discard_of, preferred_align,
+};
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, page_size, round_up};
 use crate::sys::{self, Errno, NewPages, PageAdvice, Protection};
@@ -165,7 +167,7 @@ impl Mapping {
 
     /// Grows past the reservation: where the mapping is, else where `len` bytes fit, else by a copy.
     fn relocate(&mut self, len: usize) -> Result<()> {
-        let RawMapping { base, committed, reserved, options, .. } = self.0;
+        let RawMapping { base, committed, reserved, options, process, .. } = self.0;
         // One area of the kernel's, which mremap(2) can resize.
         let whole = committed == reserved;
         // SAFETY: M1; without leave to move, existing references stay valid, and `&mut self` excludes them anyway.
@@ -179,10 +181,10 @@ impl Mapping {
         let may_part = options.lock.is_none();
         if may_part && (len >= HUGE_UNIT || self.align() > page_size() || !whole) {
             // SAFETY: M1, and `&mut self` excludes references into the range.
-            match unsafe { move_to_room(base, committed, len, self.align(), options.no_reserve) } {
+            match unsafe { move_to_room(base, committed, len, self.align(), options.no_reserve, process) } {
                 Ok(new) => {
                     // SAFETY: the old range (M1), whose pages have left it, and which this value covers no longer.
-                    unsafe { discard(base, reserved) };
+                    unsafe { discard_of(process, base, reserved) };
                     self.set_range(new, len);
                     return Ok(());
                 }
@@ -230,7 +232,7 @@ impl Mapping {
         let room = whole(Operation::Remap, room, page_size())?;
         let options = MapOptions::new();
         // SAFETY: the caller's contract.
-        let base = unsafe { move_to_room(source, len, room, options.alignment(), false) }
+        let base = unsafe { move_to_room(source, len, room, options.alignment(), false, 0) }
             .map_err(|errno| Error::os(Operation::Remap, room, errno))?;
         // SAFETY: `room` bytes were mapped there by this room, all of them usable, and belong to nobody else.
         Ok(unsafe { Self::plain(base, room, options.alignment()) })
@@ -282,7 +284,8 @@ impl Mapping {
 }
 
 /// Moves the pages of a range to a multiple of `align` with room for `room` bytes behind that start, all of it one area of
-/// the kernel's; returns the start. The source stays mapped and reads zero. On failure its contents are as they were.
+/// the kernel's; returns the start. The source stays mapped and reads zero. On failure its contents are as they were. If
+/// `process` is not zero, that one alone has the pages.
 ///
 /// # Safety
 /// `source..source + len` is whole pages, readable and writable, mapped by this room; no reference into it is used again;
@@ -293,6 +296,7 @@ unsafe fn move_to_room(
     room: usize,
     align: usize,
     no_reserve: bool,
+    process: u64,
 ) -> Result<NonNull<u8>, Errno> {
     let preferred = preferred_align(align, room);
     // A place where the room fits, usable and so charged if the source is: if the system refuses so much, it does so before
@@ -301,7 +305,7 @@ unsafe fn move_to_room(
     let hint = sys::map(room, preferred, NewPages { lead: 0, no_reserve })?;
     // SAFETY: mapped just now; nothing refers to it. The caller's contract for the source.
     let moved = unsafe {
-        sys::unmap(hint, room)?;
+        sys::unmap(hint, room).inspect_err(|_| discard(hint, room))?;
         sys::move_pages(source, len, hint)?
     };
     let is_at = |align: usize| moved.addr().get() & (align - 1) == 0;
@@ -318,7 +322,7 @@ unsafe fn move_to_room(
         widened.map_err(|_| {
             // The place was lost to another thread, which says nothing of the memory that there is.
             core::ptr::copy_nonoverlapping(moved.as_ptr(), source.as_ptr(), len);
-            discard(moved, len);
+            discard_of(process, moved, len);
             libc::EAGAIN
         })
     }

@@ -8,6 +8,8 @@
 //!   [`copy`], which may have done the first part of a range;
 //! * lengths and addresses are passed on as they are: the callers, in `map`, `heap` and `file`, have checked them.
 
+#[cfg(mapalloc_faults)]
+pub mod faults;
 #[cfg(all(feature = "std", not(miri)))]
 pub(crate) mod files;
 mod posix;
@@ -21,17 +23,31 @@ mod platform;
 #[path = "miri.rs"]
 mod platform;
 
+// What can fail goes by way of `faults` in builds that have it.
+#[cfg(mapalloc_faults)]
+use faults as failing;
+#[cfg(not(mapalloc_faults))]
+use platform as failing;
+
+pub(crate) use failing::{
+    advise, lock, map, map_at, map_secret, move_pages, name, place, protect, random, remap, reserve, reserve_at,
+    residency, seal, unlock, unmap, unmap_tail,
+};
 pub(crate) use platform::{
-    address_space_limit, advise, data_limit, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock,
-    lock_limit, map, map_at, map_secret, move_pages, name, overcommit_is_strict, place, processors, protect, random,
-    remap, reserve, reserve_at, residency, seal, thread_faults, unlock, unmap, unmap_tail, write_stderr,
+    address_space_limit, data_limit, futex_wait, futex_wait_for, futex_wake, huge_pages_are_off, lock_limit,
+    overcommit_is_strict, processors, thread_faults, write_stderr,
 };
 pub(crate) use posix::{
-    ExitKey, Thread, abort, at_fork, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
+    ExitKey, Thread, abort, coarse_milliseconds, error_text, page_size, process_id, sync_instructions,
 };
 
 #[cfg(target_os = "linux")]
 pub(crate) use posix::is_in_program;
+
+#[cfg(mapalloc_faults)]
+pub(crate) use faults::at_fork;
+#[cfg(not(mapalloc_faults))]
+pub(crate) use posix::at_fork;
 
 pub(crate) use shadow::{poison, unpoison};
 

@@ -91,6 +91,8 @@ pub(crate) struct ExitKey(libc::pthread_key_t);
 impl ExitKey {
     /// A new key; `on_exit` gets the value that the ending thread has set, if it is not null.
     pub(crate) fn new(on_exit: unsafe extern "C" fn(*mut c_void)) -> Result<Self, Errno> {
+        #[cfg(mapalloc_faults)]
+        super::faults::decide(super::faults::Call::ExitKeyNew)?;
         let mut key = 0;
         // SAFETY: `key` is live, and the destructor is a function of the program that stays valid.
         match unsafe { libc::pthread_key_create(&mut key, Some(on_exit)) } {
@@ -117,6 +119,8 @@ impl ExitKey {
 
     /// Sets the calling thread's value.
     pub(crate) fn set(self, value: *const c_void) -> Result<(), Errno> {
+        #[cfg(mapalloc_faults)]
+        super::faults::decide(super::faults::Call::ExitKeySet)?;
         // SAFETY: the number is a key's, or one that the C library refuses.
         match unsafe { libc::pthread_setspecific(self.0, value) } {
             0 => Ok(()),
@@ -160,6 +164,8 @@ impl Thread {
 
     /// Starts a thread that runs `body` and takes no signals. Calls must not overlap.
     pub(crate) fn spawn(&self, body: extern "C" fn()) -> Result<(), Errno> {
+        #[cfg(mapalloc_faults)]
+        super::faults::decide(super::faults::Call::Spawn)?;
         extern "C" fn start(body: *mut c_void) -> *mut c_void {
             // SAFETY: the argument of `pthread_create` below is this function's own type, turned into a pointer.
             let body: extern "C" fn() = unsafe { core::mem::transmute(body) };

@@ -1,5 +1,7 @@
 //! Tests in a process of their own: what they do to it harms no other test, and what hangs is killed.
 
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -13,12 +15,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `module_path!` gives it.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: fn()) {
-    in_child_within(test, None, body);
+    in_child_with(test, None, PATIENCE, body);
 }
 
 /// As [`in_child`], with a limit on the child's address space from its very start, in bytes.
 #[track_caller]
 pub(crate) fn in_child_within(test: &str, address_space: Option<u64>, body: fn()) {
+    in_child_with(test, address_space, PATIENCE, body);
+}
+
+/// As [`in_child`], with so much time for what takes long.
+#[track_caller]
+pub(crate) fn in_child_for(test: &str, patience: Duration, body: fn()) {
+    in_child_with(test, None, patience, body);
+}
+
+#[track_caller]
+fn in_child_with(test: &str, address_space: Option<u64>, patience: Duration, body: fn()) {
     if std::env::var(VARIABLE).as_deref() == Ok(test) {
         return body();
     }
@@ -52,7 +65,7 @@ pub(crate) fn in_child_within(test: &str, address_space: Option<u64>, body: fn()
         if let Some(status) = child.try_wait().expect("a child to wait for") {
             break Some(status);
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             // SAFETY: a plain system call; the group is the child's, which has not been waited for.
             unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
             _ = child.wait();
