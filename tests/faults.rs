@@ -8,6 +8,8 @@ mod block;
 #[path = "global/child.rs"]
 mod child;
 mod fork;
+#[path = "faults/hardened.rs"]
+mod hardened;
 #[path = "faults/program.rs"]
 mod program;
 #[path = "faults/random.rs"]
@@ -80,6 +82,13 @@ fn all_calls_may_fail_from_any_one_on() {
 fn some_calls_may_fail_at_random() {
     in_child_for(concat!(module_path!(), "::some_calls_may_fail_at_random"), PATIENCE, || {
         random::sequences(if is_long() { 50_000 } else { 2000 });
+    });
+}
+
+#[test]
+fn the_hardened_heap_bears_refusals() {
+    in_child_for(concat!(module_path!(), "::the_hardened_heap_bears_refusals"), PATIENCE, || {
+        hardened::sweep(if is_long() { 1 } else { 7 });
     });
 }
 

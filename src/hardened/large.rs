@@ -143,7 +143,7 @@ impl Large {
         // SAFETY: Q1: the mapping of the block, which nobody may use any more; nobody else can know of it, as its addresses
         // stay taken. What cannot be closed waits as it is.
         let start = unsafe {
-            close(address, len);
+            let _ = close(address, len);
             address.sub(before)
         };
         let mut state = self.state.lock();

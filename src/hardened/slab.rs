@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::heap::misuse;
 use crate::heap::{CLASSES, MAX_CLASS_SIZE, object_at, size_of_class, slab_bytes};
 use crate::lock::{Guard, Mutex, RawLock};
-use crate::map::Zone;
+use crate::map::{Closed, Zone};
 use crate::page::{page_size, round_up};
 use crate::stats::RouteStats;
 use core::sync::atomic::{
@@ -60,6 +60,7 @@ struct Header {
     free: AtomicU32,
     next: AtomicU32,
     previous: AtomicU32,
+    /// How it was closed, plus one; zero if it is open.
     closed: AtomicU32,
 }
 
@@ -283,8 +284,13 @@ impl Slabs {
         let slab = if let Some(slab) = state.closed.checked_sub(1) {
             let slab = slab as usize;
             let entry = self.entry(number, slab);
-            // SAFETY: closed by `let_go`, and this class's.
-            unsafe { self.data.reopen(self.slab_at(number, state.skip, slab), bytes) }.ok()?;
+            let closed = if entry.header.closed.load(Relaxed) == Closed::Guarded as u32 + 1 {
+                Closed::Guarded
+            } else {
+                Closed::Protected
+            };
+            // SAFETY: closed in that way by `let_go`, and this class's.
+            unsafe { self.data.reopen(self.slab_at(number, state.skip, slab), bytes, closed) }.ok()?;
             state.closed = entry.header.next.load(Relaxed);
             entry.header.closed.store(0, Relaxed);
             slab
@@ -456,14 +462,14 @@ impl Slabs {
     fn let_go(&self, number: usize, state: &mut Class, slab: usize) -> usize {
         let bytes = slab_bytes(size_of_class(number % CLASSES));
         // SAFETY: V1: the slab is open; none of its slots is in use.
-        if !unsafe { self.data.close(self.slab_at(number, state.skip, slab), bytes) } {
+        let Some(closed) = (unsafe { self.data.close(self.slab_at(number, state.skip, slab), bytes) }) else {
             return 0;
-        }
+        };
         self.unlink(number, state, slab);
         self.empty_bytes.fetch_sub(bytes, Relaxed);
         let entry = self.entry(number, slab);
         entry.used.iter().for_each(|word| word.store(0, Relaxed));
-        entry.header.closed.store(1, Relaxed);
+        entry.header.closed.store(closed as u32 + 1, Relaxed);
         entry.header.next.store(state.closed, Relaxed);
         state.closed = slab as u32 + 1;
         bytes

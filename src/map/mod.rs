@@ -42,7 +42,7 @@ pub use granted::{Backing, Features, Granted, Guard};
 pub use options::{Fork, Lock, MapOptions, Numa};
 pub(crate) use region::Region;
 pub(crate) use residency::{looks_resident, zero_pages};
-pub(crate) use zone::{Zone, close};
+pub(crate) use zone::{Closed, Zone, close};
 
 use crate::error::{Error, Operation, Result};
 use crate::page::{HUGE_UNIT, page_size};

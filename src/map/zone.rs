@@ -86,41 +86,55 @@ impl Zone {
         }
     }
 
-    /// Closes an open piece, whose memory goes back. Says whether it did, or all is as it was.
+    /// Closes an open piece, whose memory goes back. Says how, or `None` if the piece is still open; it reads zero then, or
+    /// what it did.
     ///
     /// # Safety
     /// The piece is open, the caller's, and nothing in it is in use.
-    pub(crate) unsafe fn close(&self, offset: usize, len: usize) -> bool {
+    pub(crate) unsafe fn close(&self, offset: usize, len: usize) -> Option<Closed> {
         // SAFETY: within the zone (Z1); the caller's contract.
-        self.piece(offset, len).is_ok_and(|start| unsafe { close(start, len) })
+        unsafe { close(self.piece(offset, len).ok()?, len) }
     }
 
-    /// Opens a piece that was closed.
+    /// Opens a piece that was closed in that way.
     ///
     /// # Safety
-    /// The piece was opened once and closed since, and is the caller's.
-    pub(crate) unsafe fn reopen(&self, offset: usize, len: usize) -> Result<()> {
+    /// So it was, and it is the caller's.
+    pub(crate) unsafe fn reopen(&self, offset: usize, len: usize, closed: Closed) -> Result<()> {
         let start = self.piece(offset, len)?;
-        // SAFETY: within the zone (Z1). Either way of closing it is undone; a kernel without guards has none to remove.
-        unsafe {
-            let _ = sys::advise(start, len, PageAdvice::GuardRemove);
-            sys::protect(start, len, Protection::ReadWrite).map_err(|errno| Error::os(Operation::Commit, len, errno))
-        }
+        // SAFETY: within the zone (Z1).
+        let opened = unsafe {
+            match closed {
+                Closed::Guarded => sys::advise(start, len, PageAdvice::GuardRemove),
+                Closed::Protected => sys::protect(start, len, Protection::ReadWrite),
+            }
+        };
+        opened.map_err(|errno| Error::os(Operation::Commit, len, errno))
     }
 }
 
-/// Gives the memory of a range back and takes access away, best without making a mapping of its own of it. Says whether
-/// both were done; if not, the pages can be used as before.
+/// How a range was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// By guards in the page tables.
+    Guarded,
+    /// By its protection, which makes a mapping of its own of it.
+    Protected,
+}
+
+/// Gives the memory of a range back and takes access away, best without making a mapping of its own of it. Says how; `None`
+/// if the pages can be used as before.
 ///
 /// # Safety
 /// The range is the caller's, whole pages, readable and writable, and nothing refers to it.
-pub(crate) unsafe fn close(start: NonNull<u8>, len: usize) -> bool {
+pub(crate) unsafe fn close(start: NonNull<u8>, len: usize) -> Option<Closed> {
     // SAFETY: the caller's contract.
     unsafe {
         // A guard is an entry in the page tables for every page.
         if len <= HUGE_UNIT && sys::advise(start, len, PageAdvice::GuardInstall).is_ok() {
-            return true;
+            return Some(Closed::Guarded);
         }
-        sys::advise(start, len, PageAdvice::DontNeed).is_ok() && sys::protect(start, len, Protection::None).is_ok()
+        sys::advise(start, len, PageAdvice::DontNeed).ok()?;
+        sys::protect(start, len, Protection::None).ok().map(|()| Closed::Protected)
     }
 }
