@@ -30,7 +30,7 @@ fn a_child_of_a_child_can_allocate() {
             for _ in 0..20 {
                 fork_once(|from_parent| {
                     // The child has threads of its own when it forks, and ends them before it does.
-                    while_busy(busy_with_little, || fork_once(|from_child| in_the_fork(from_child)));
+                    while_busy(busy_with_little, || fork_once(in_the_fork));
                     in_the_fork(from_parent);
                 });
             }

@@ -121,7 +121,7 @@ fn signals_inside_the_allocator_harm_nothing() {
             let mut sent = 0;
             while HANDLED.load(Relaxed) < SIGNALS && begun.elapsed() < Duration::from_secs(6) {
                 let id = ids[sent % WORKERS].load(Relaxed);
-                let signal = if sent / WORKERS % 2 == 0 { libc::SIGUSR1 } else { libc::SIGUSR2 };
+                let signal = if (sent / WORKERS).is_multiple_of(2) { libc::SIGUSR1 } else { libc::SIGUSR2 };
                 // SAFETY: a thread of this process, which lives until it is told to stop.
                 unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, signal) };
                 sent += 1;

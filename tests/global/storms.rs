@@ -149,10 +149,10 @@ static CONSTRUCTOR: extern "C" fn() = constructor;
 extern "C" fn in_c_thread(number: *mut c_void) -> *mut c_void {
     let number = number.addr();
     // Every other one has not met the allocator before its destructors do.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         exchange(number as u64, 8, 64 * KIB);
     }
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         BEFORE.set(ROUNDS);
     }
     if number % 3 != 1 {
