@@ -149,7 +149,7 @@ fn counted() {
         .collect();
     let (things, stack) = &*shared;
     // A count below what is in it would pass zero here, and panic.
-    let taken = (0..2).filter_map(|_| stack.take(things)).map(|id| things.held[id as usize].bump()).count();
+    let taken = (0..2).filter_map(|_| stack.take(things)).inspect(|&id| _ = things.held[id as usize].bump()).count();
     assert!(stack.count() <= 2, "those that are refused count for a moment");
     let put: usize = putters.into_iter().map(|putter| putter.join().unwrap()).sum();
     assert_eq!(stack.count(), put - taken);
@@ -250,10 +250,10 @@ fn number_place() {
             })
         })
         .collect();
-    for id in 1..=2 {
+    for (id, magazine) in magazines.iter().enumerate().skip(1) {
         if place.peek() == 0 {
-            magazines[id].slots.bump();
-            magazines[id].count.store(7, Relaxed);
+            magazine.slots.bump();
+            magazine.count.store(7, Relaxed);
             place.put(id as u32);
         }
     }
