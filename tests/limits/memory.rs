@@ -203,7 +203,7 @@ fn limits_on_both_at_once() {
         limit(libc::RLIMIT_AS, address_space() + 48 * MIB);
         let mut blocks = Vec::with_capacity(50_000);
         let taken = take_all(&mut blocks, 256 * MIB);
-        assert!(taken >= 8 * MIB && taken < 64 * MIB, "{taken} bytes");
+        assert!((8 * MIB..64 * MIB).contains(&taken), "{taken} bytes");
         blocks.drain(..).for_each(Block::free);
         for size in ROUTES {
             Block::new(layout(size), true, 1).free();
