@@ -201,12 +201,12 @@ impl Mapping {
                 Err(refusal) => errno = refusal,
             }
         }
-        if errno == libc::ENOMEM {
-            // Nor is there memory for a copy.
-            return Err(Error::os(Operation::Remap, len, errno));
-        }
-        // The pages lie in several areas (advice on a part does that), which cannot be moved as one.
-        self.copy_to_new(len)
+        // The pages lie in several areas (advice on a part does that), which cannot be moved as one; or the call is refused
+        // whatever it asks for. Where there is no memory, there is none for a copy either.
+        self.copy_to_new(len).map_err(|error| match errno {
+            libc::ENOMEM => Error::os(Operation::Remap, len, errno),
+            _ => error,
+        })
     }
 
     fn copy_to_new(&mut self, len: usize) -> Result<()> {
