@@ -10,6 +10,8 @@
 
 #[cfg(all(feature = "std", not(miri)))]
 pub(crate) mod files;
+#[cfg(not(miri))]
+mod memcheck;
 mod posix;
 mod shadow;
 
