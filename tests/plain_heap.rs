@@ -69,6 +69,10 @@ fn every_size_and_alignment_is_the_fallbacks() {
     let stats = GLOBAL.stats();
     assert_eq!((stats.slab.live, stats.run.live, stats.large.live), (0, 0, 0));
     assert_eq!((stats.mapped_bytes, stats.metadata_bytes), (0, 0), "the engine was set up");
+    // What it sets up first is a reservation of 128 GiB, or of a part of a lower limit.
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc/self/statm");
+    let pages: usize = statm.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number of pages");
+    assert!(pages * mapalloc::page_size() < 8 << 30, "{pages} pages are mapped: the engine was set up");
     assert!(stats.fallback_calls > 1000 && stats.fallback.live > 1000, "{stats:?}");
     blocks.into_iter().for_each(Block::free);
 }
