@@ -38,6 +38,8 @@ enum Step {
     PokeHead(Position),
     PokeTail(Position),
     PokeByte(u16, u8),
+    /// To both positions, which are then as far apart as they may be, or nearly.
+    PokeBoth(Position, u16),
     /// What the ends have there themselves.
     Mend,
     /// Ends the one and takes it anew.
@@ -115,6 +117,7 @@ impl Model {
             room = self.room(header)?;
         }
         let count = room.min(bytes.len());
+        self.tail.checked_add(count as u64).ok_or(RingError::Corrupt)?;
         for &byte in &bytes[..count] {
             let at = (self.tail % self.capacity) as usize;
             self.bytes[at] = byte;
@@ -176,6 +179,10 @@ fn ends(more: u8, steps: &[Step]) {
             }
             Step::PokeHead(Position(at)) => poke(&header, HEAD, at),
             Step::PokeTail(Position(at)) => poke(&header, TAIL, at),
+            Step::PokeBoth(Position(at), apart) => {
+                poke(&header, HEAD, at);
+                poke(&header, TAIL, at.wrapping_add(apart.into()));
+            }
             Step::PokeByte(at, byte) => {
                 let at = 16 + usize::from(at) % (page_size() - 16);
                 header.write_at(at, &[byte]).expect("the header is there");
@@ -258,7 +265,7 @@ fn memory(len: u16, accesses: &[Access]) {
             Access::Write(at, len, byte) => {
                 let range = usize::from(at)..usize::from(at) + usize::from(len);
                 let written = pages.write_at(range.start, &vec![byte; len.into()]);
-                let target = model.get_mut(range).filter(|target| !sealed || target.is_empty());
+                let target = model.get_mut(range).filter(|_| !sealed);
                 assert_eq!(written.is_ok(), target.is_some());
                 target.into_iter().for_each(|target| target.fill(byte));
             }
