@@ -9,7 +9,7 @@ use crate::figures::Figures;
 /// A quarter has so many rest points at least.
 const FEWEST: usize = 2;
 
-/// A figure and how much more of it may be there at the end: what a run without a leak was seen to vary by, doubled.
+/// A figure and how much more of it may be there at the end: a few times what runs without a leak were seen to vary by.
 struct Watched {
     name: &'static str,
     of: fn(&Figures) -> u64,
@@ -18,7 +18,7 @@ struct Watched {
 }
 
 const WATCHED: [Watched; 6] = [
-    Watched { name: "resident memory", of: |f| f.rss, slack: 4 << 20, is_bytes: true },
+    Watched { name: "resident memory", of: |f| f.rss, slack: 2 << 20, is_bytes: true },
     Watched { name: "live bytes in the engine", of: |f| f.engine_live, slack: 256 << 10, is_bytes: true },
     Watched { name: "page tables", of: |f| f.page_tables, slack: 512 << 10, is_bytes: true },
     Watched { name: "mappings", of: |f| f.mappings, slack: 16, is_bytes: false },
