@@ -120,11 +120,38 @@ impl<F> PageAlloc<F> {
     /// Sends objects of at most `bytes` to the fallback heap, unless their alignment is above 16 bytes, which `malloc` does
     /// not give unasked. With 0 the slabs serve every size from 1 byte up, and the fallback heap serves nothing.
     ///
-    /// A limit above 32 KiB sends everything up to it to the fallback heap too.
+    /// A limit above 32 KiB sends everything up to it to the fallback heap too, and `usize::MAX` everything there is, as
+    /// [`with_fallback_only`](Self::with_fallback_only) does.
     #[must_use]
     pub const fn with_small_limit(mut self, bytes: usize) -> Self {
         self.small_limit = bytes;
         self
+    }
+
+    /// Sends everything to the fallback heap, of any size and alignment: a plain heap, for tools that know that of the
+    /// system only. The engine is never set up.
+    ///
+    /// valgrind, heaptrack and the sanitizers put themselves in the place of `malloc`. What lies in mappings of the engine's
+    /// they take for memory that is always valid: nothing that is right is called wrong, but a leak, a use after free or an
+    /// overflow there goes unnoticed. In a build for such a tool, the allocator can step aside:
+    ///
+    /// ```
+    /// use mapalloc::PageAlloc;
+    ///
+    /// # // In the program: `cfg!(feature = "plain-heap")`, a cargo feature of its own.
+    /// # macro_rules! cfg { (feature = "plain-heap") => { true } }
+    /// #[global_allocator]
+    /// static GLOBAL: PageAlloc = {
+    ///     let heap = PageAlloc::new();
+    ///     if cfg!(feature = "plain-heap") { heap.with_fallback_only() } else { heap }
+    /// };
+    ///
+    /// drop(vec![0_u8; 64 << 20]);
+    /// assert_eq!(GLOBAL.stats().mapped_bytes, 0); // nothing is the engine's
+    /// ```
+    #[must_use]
+    pub const fn with_fallback_only(self) -> Self {
+        self.with_small_limit(usize::MAX)
     }
 
     /// Whether [`stats`](Self::stats) counts what is on the fallback heap: not, unless this says `true`. Each call to the
@@ -224,7 +251,7 @@ impl<F> PageAlloc<F> {
     #[inline(always)]
     const fn is_small(&self, size: usize, align: usize) -> bool {
         // The first comparison is for the compiler: with a limit of 0, nothing is left of this.
-        self.small_limit != 0 && size <= self.small_limit && align <= SMALL_ALIGN
+        self.small_limit != 0 && size <= self.small_limit && (align <= SMALL_ALIGN || self.small_limit == usize::MAX)
     }
 }
 

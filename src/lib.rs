@@ -89,8 +89,8 @@
 //! * Many small buffers in `PageBox` or `PageVec`: each is at least a page, and a mapping of its own, of which Linux allows
 //!   65,530 in a process. Use ordinary collections on `PageAlloc` for those.
 //! * A program that allocates little and never more than a kilobyte at a time: malloc is fine.
-//! * Under valgrind or AddressSanitizer, which see errors only in the heap that they know: leave the global allocator out
-//!   of such builds.
+//! * Under valgrind, heaptrack or AddressSanitizer, which see errors only in the heap that they know: build with
+//!   [`with_fallback_only`](PageAlloc::with_fallback_only) for them.
 //! * Systems other than Linux: every system call sits in one room (`sys`), but only the file for Linux is written.
 //!
 //! # The rooms

@@ -616,6 +616,15 @@ fn nonsense_of_a_peer_is_an_error() {
     let mut seen = [0; 3];
     consumer.read_exact(&mut seen).unwrap();
     assert_eq!(&seen, b"abc");
+    // A new end begins where the positions are, which may be the last that there are.
+    drop((producer, consumer));
+    for position in [16, 32] {
+        words[position].store(u64::MAX - 5, Relaxed);
+    }
+    let (mut producer, mut consumer) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    assert_eq!(producer.try_write(&[1; 5]), Ok(5));
+    assert_eq!(producer.try_write(&[1; 1]), Err(RingError::Corrupt));
+    assert_eq!(consumer.try_read(&mut [0; 10]), Ok(5));
     for len in [0, 10, page_size(), 2 * page_size()] {
         let other = MemoryFile::new(c"no ring", len).unwrap();
         assert_eq!(Ring::from_file(other).unwrap_err(), RingError::NotARing);

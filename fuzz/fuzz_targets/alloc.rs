@@ -1,4 +1,4 @@
-//! Any list of calls to `PageAlloc`, two forms of it and two threads, against a model of what is live.
+//! Any list of calls to `PageAlloc`, three forms of it and two threads, against a model of what is live.
 //!
 //! ```text
 //! cargo +nightly fuzz run alloc -- -max_total_time=60 -max_len=4096
@@ -23,6 +23,7 @@ use std::thread;
 /// The default form, with the fallback heap counted, so that what is left there shows too.
 static DEFAULT: PageAlloc = PageAlloc::new().with_fallback_counts(true);
 static SLABS_ONLY: PageAlloc = PageAlloc::new().with_small_limit(0);
+static HARDENED: PageAlloc = PageAlloc::new().hardened();
 
 /// No list of calls may exhaust the machine, or the fuzzer's own limit.
 const MOST_LIVE_BYTES: usize = 512 << 20;
@@ -32,11 +33,18 @@ const PAGE: usize = 4096;
 
 #[derive(Arbitrary, Debug)]
 enum Call {
-    Alloc { slabs_only: bool, zeroed: bool, size: Size, align: Align },
+    Alloc { heap: Heap, zeroed: bool, size: Size, align: Align },
     Realloc { which: u16, size: Size },
     Free { which: u16 },
     FreeElsewhere { which: u16 },
     Purge,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Heap {
+    Default,
+    SlabsOnly,
+    Hardened,
 }
 
 /// Small ones, any up to the largest, and those within 16 bytes of a power of two or three quarters of one.
@@ -183,8 +191,12 @@ impl Model {
 
     fn call(&mut self, call: &Call, seed: u8) {
         match *call {
-            Call::Alloc { slabs_only, zeroed, size: Size(size), align: Align(align) } if self.has_room(size) => {
-                let heap = if slabs_only { &SLABS_ONLY } else { &DEFAULT };
+            Call::Alloc { heap, zeroed, size: Size(size), align: Align(align) } if self.has_room(size) => {
+                let heap = match heap {
+                    Heap::Default => &DEFAULT,
+                    Heap::SlabsOnly => &SLABS_ONLY,
+                    Heap::Hardened => &HARDENED,
+                };
                 let layout = Layout::from_size_align(size, align).expect("a valid layout");
                 // SAFETY: the size is not zero.
                 let ptr = unsafe { if zeroed { heap.alloc_zeroed(layout) } else { heap.alloc(layout) } };

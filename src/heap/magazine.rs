@@ -212,10 +212,11 @@ mod tests {
         static DEPOT: Depot = Depot::new();
         DEPOT.reserve().unwrap();
         const HELD: usize = 8;
+        const ROUNDS: usize = if cfg!(miri) { 50 } else { 20_000 };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for round in 0..20_000 {
+                    for round in 0..ROUNDS {
                         let ids: [_; HELD] = core::array::from_fn(|_| DEPOT.take_empty().unwrap());
                         for id in ids {
                             // Nobody else may hold it: a mark left by another holder would be seen.

@@ -268,6 +268,11 @@ impl Heap {
         }
     }
 
+    /// Whether the engine was set up: for what has nothing to do before that, as in a process that never needs it.
+    fn was_set_up(&self) -> bool {
+        self.setup.was_ready()
+    }
+
     /// Whether the engine is set up; the first call sets it up.
     #[inline(always)]
     fn is_ready(&'static self) -> bool {
@@ -346,7 +351,7 @@ impl Heap {
 
     #[cold]
     fn count_fallback_slow(&'static self, count: impl FnOnce(&FallbackCounts)) {
-        if self.is_ready() && self.cache().is_attached() {
+        if self.was_set_up() && self.cache().is_attached() {
             count(cache::current().fallback());
         } else {
             count(&self.uncached.lock());
@@ -619,7 +624,7 @@ impl Heap {
     }
 
     fn purge(&'static self) -> usize {
-        if !self.is_ready() {
+        if !self.was_set_up() {
             return 0;
         }
         let cache = cache::current();

@@ -539,4 +539,23 @@ mod tests {
         }
         assert_eq!(RUNS.used_bytes(), 0);
     }
+
+    #[test]
+    fn neighbours_become_one_run_in_whatever_order_they_come_back() {
+        static RUNS: Runs = Runs::new();
+        let units = units_for(2 * page_size());
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let parts = [(); 3].map(|()| RUNS.take(units, page_size()).unwrap().address);
+            assert!(parts.windows(2).all(|pair| pair[1].addr().get() - pair[0].addr().get() == 2 * page_size()));
+            for part in order {
+                // SAFETY: the run is ours and not used again.
+                unsafe { RUNS.put(parts[part], units) };
+            }
+            // Warm pages come first, so these do if they are one run.
+            let whole = RUNS.take(3 * units, page_size()).unwrap();
+            assert!(whole.address == parts[0] && !whole.zero, "{order:?}");
+            // SAFETY: as above.
+            unsafe { RUNS.put(whole.address, 3 * units) };
+        }
+    }
 }

@@ -42,10 +42,10 @@ impl SetUp {
         }
     }
 
-    /// Whether it is known to be ready, without what was written: for those who use none of it.
+    /// Whether it is ready, for what has nothing to do before that.
     #[inline(always)]
     pub(crate) fn was_ready(&self) -> bool {
-        self.state.load(Relaxed) == READY
+        self.state.load(Acquire) == READY
     }
 
     #[cold]

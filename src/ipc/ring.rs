@@ -336,9 +336,11 @@ impl Producer {
         }
         let count = room.min(bytes.len());
         if count > 0 {
+            // Nobody writes so much, but a peer can have said where this end was to begin.
+            let tail = self.tail.checked_add(count as u64).ok_or(RingError::Corrupt)?;
             // SAFETY: `count` bytes in a row from there, of which this end is the only writer (N2).
             unsafe { store(&bytes[..count], self.ends.at(self.tail)) };
-            self.tail += count as u64;
+            self.tail = tail;
             let header = self.ends.header();
             header.producer.position.store(self.tail, Release);
             Ends::wake(&header.consumer);
@@ -411,6 +413,7 @@ impl Consumer {
         if count > 0 {
             // SAFETY: `count` bytes in a row from there, mapped (K1), which the other end has written before (N2).
             unsafe { load(self.ends.at(self.head), &mut bytes[..count]) };
+            // Up to the other's position at the most (N1).
             self.head += count as u64;
             let header = self.ends.header();
             header.consumer.position.store(self.head, Release);

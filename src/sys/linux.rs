@@ -1,7 +1,7 @@
 //! The system calls of Linux, by `rustix`; those that it lacks by the C library's `syscall`.
 
 use super::posix::{errno_location, keep_errno};
-use super::{Errno, LockTime, NewPages, PageAdvice, Placement, Protection};
+use super::{Errno, LockTime, NewPages, PageAdvice, Placement, Protection, memcheck};
 use core::ffi::{CStr, c_int, c_long};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
@@ -273,6 +273,7 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
     const MADV_COLLAPSE: c_int = 25;
     const MADV_GUARD_INSTALL: c_int = 102;
     const MADV_GUARD_REMOVE: c_int = 103;
+    let drops = matches!(advice, PageAdvice::DontNeed | PageAdvice::DontNeedLocked);
     let advice = match advice {
         PageAdvice::DontNeed => libc::MADV_DONTNEED,
         PageAdvice::DontNeedLocked => MADV_DONTNEED_LOCKED,
@@ -295,7 +296,11 @@ pub(crate) unsafe fn advise(base: NonNull<u8>, len: usize, advice: PageAdvice) -
         PageAdvice::Collapse => MADV_COLLAPSE,
     };
     // SAFETY: the caller's contract.
-    libc_call(|| unsafe { libc::madvise(base.as_ptr().cast(), len, advice).into() }).map(drop)
+    libc_call(|| unsafe { libc::madvise(base.as_ptr().cast(), len, advice).into() })?;
+    if drops {
+        memcheck::defined(base, len);
+    }
+    Ok(())
 }
 
 /// Asks which pages of a range are resident: a byte a page, its lowest bit set if so.

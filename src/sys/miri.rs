@@ -26,8 +26,14 @@ pub(crate) fn map(len: usize, align: usize, how: NewPages) -> Result<NonNull<u8>
     NonNull::new(block.cast()).ok_or(libc::ENOMEM)
 }
 
-/// As [`map`].
+/// What is reserved is memory here, so the engine gets its smallest arenas and tables.
+const MOST_RESERVED: usize = 64 << 20;
+
+/// As [`map`], up to a limit.
 pub(crate) fn reserve(len: usize, align: usize, lead: usize) -> Result<NonNull<u8>, Errno> {
+    if len > MOST_RESERVED {
+        return Err(libc::ENOMEM);
+    }
     map(len, align, NewPages { lead, ..NewPages::default() })
 }
 

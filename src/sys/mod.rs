@@ -12,6 +12,8 @@
 pub mod faults;
 #[cfg(all(feature = "std", not(miri)))]
 pub(crate) mod files;
+#[cfg(not(miri))]
+mod memcheck;
 mod posix;
 mod shadow;
 
