@@ -101,7 +101,7 @@
 //! global                                    PageAlloc
 //!   |   shared  secret  file  ipc  observe  frozen vectors, secrets, files, memory between processes, what the kernel did
 //!   |   boxed  vec       |     |      |     PageBox, PageVec
-//! heap  pages            |     |      |     the engine; blocks of whole pages by layout
+//! heap  pages            |     |      |     the engine (and hardened, a heap that checks); blocks of whole pages by layout
 //!   |     |              |     |      |
 //!   +--- map ------------+     |      |     owned mappings: all that maps, moves, protects and unmaps private pages
 //!         |                    |      |

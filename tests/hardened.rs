@@ -130,6 +130,23 @@ fn a_large_block_has_guards_and_leaves_a_hole() {
 }
 
 #[test]
+fn a_slab_lies_between_gaps() {
+    const SLAB: usize = 64 << 10;
+    // Slots of 56 bytes, which fill a few slabs.
+    let blocks: Vec<_> = (0..4000).map(|_| alloc(48)).collect();
+    let slabs: HashSet<usize> = blocks.iter().map(|block| block.addr() & !(SLAB - 1)).collect();
+    assert!(slabs.len() > 2, "{} slabs", slabs.len());
+    for &start in &slabs {
+        for at in [start - 1, start - SLAB, start + SLAB, start + 2 * SLAB - 1] {
+            let at = blocks[0].with_addr(at);
+            // SAFETY: none: a fault is expected, in a child.
+            assert_eq!(fault_of(|| unsafe { at.write_volatile(1) }), Some(at.addr()), "{start:#x}");
+        }
+    }
+    blocks.into_iter().for_each(|block| free(block, 48));
+}
+
+#[test]
 fn a_slab_that_is_empty_is_closed_by_purge() {
     in_child(concat!(module_path!(), "::a_slab_that_is_empty_is_closed_by_purge"), || {
         let blocks: Vec<_> = (0..2000).map(|_| alloc(500)).collect();
