@@ -10,6 +10,8 @@ mod global {
     mod fork;
     mod model;
     mod sequences;
+    mod signals;
+    mod storms;
     mod threads;
 
     pub(crate) use model::{Block, Random};

@@ -93,12 +93,20 @@ pub(crate) unsafe fn realloc(block: *mut u8, size: usize, align: usize, new_size
 
 /// Ends all waiting of large blocks and gives empty slabs back; returns the bytes of these.
 pub(crate) fn purge() -> usize {
+    // Before that no handler sees to its locks when a process forks.
+    if !HEAP.setup.was_ready() {
+        return 0;
+    }
     HEAP.large.purge();
     HEAP.slabs.purge()
 }
 
 /// Adds this heap's counts.
 pub(crate) fn add_to(stats: &mut Stats) {
+    // As above.
+    if !HEAP.setup.was_ready() {
+        return;
+    }
     let (slots, slabs, tables) = HEAP.slabs.stats();
     let (large, mapped, table) = HEAP.large.stats();
     stats.slab.live += slots.live;

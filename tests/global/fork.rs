@@ -78,45 +78,6 @@ fn a_child_that_has_allocated_can_become_another_program() {
     });
 }
 
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").expect("the threads of this process").count()
-}
-
-/// Frees so much that the background thread starts, or goes on.
-fn start_the_background_thread(threads_without: usize) {
-    let started = Instant::now();
-    loop {
-        block(64 * MIB, false).free();
-        if threads() > threads_without {
-            return;
-        }
-        assert!(started.elapsed() < Duration::from_secs(20), "no background thread");
-    }
-}
-
-#[test]
-fn fork_beside_the_background_thread() {
-    in_child(concat!(module_path!(), "::fork_beside_the_background_thread"), || {
-        // SAFETY: no preconditions.
-        let is_main = unsafe { libc::gettid() == libc::getpid() };
-        // This thread and the main one, if that is another, and the one below, which forks.
-        let without = if is_main { 2 } else { 3 };
-        thread::spawn(move || {
-            for _ in 0..20 {
-                start_the_background_thread(without);
-                fork_once(|from_parent| {
-                    // Its own is started by a free like the parent's, and ends with the process.
-                    assert_eq!(threads(), 1, "a child of fork starts alone");
-                    start_the_background_thread(1);
-                    in_the_fork(from_parent);
-                });
-            }
-        })
-        .join()
-        .expect("no panic");
-    });
-}
-
 extern "C" fn allocate_at_fork() {
     [40, 5000, 100_000].into_iter().for_each(|size| block(size, true).free());
 }
@@ -205,11 +166,11 @@ fn busy_with(seed: u64, orders: &Orders, largest: usize, most: usize) {
     blocks.into_iter().for_each(Block::free);
 }
 
-fn block(size: usize, zeroed: bool) -> Block {
+pub(super) fn block(size: usize, zeroed: bool) -> Block {
     Block::new(Layout::from_size_align(size, 8).expect("a layout"), zeroed, size as u64)
 }
 
-fn fork_once(body: impl FnOnce(Vec<Block>)) {
+pub(super) fn fork_once(body: impl FnOnce(Vec<Block>)) {
     let from_parent: Vec<Block> = SIZES.map(|size| block(size, false)).into();
     ORDERS.wait_for_work();
     // SAFETY: the child only allocates, which is what is tested, and leaves by `_exit`.
@@ -232,7 +193,7 @@ fn fork_once(body: impl FnOnce(Vec<Block>)) {
     from_parent.into_iter().for_each(Block::free);
 }
 
-fn in_the_fork(from_parent: Vec<Block>) {
+pub(super) fn in_the_fork(from_parent: Vec<Block>) {
     for (i, size) in SIZES.into_iter().enumerate() {
         // Smaller ones in numbers: a child must not be long, or few forks fit into the time that a test has.
         let count = if size <= 100 * KIB { 4 } else { 1 };

@@ -7,6 +7,7 @@ mod child;
 mod collections;
 mod failure;
 mod fork;
+mod fork_background;
 mod model;
 mod routes;
 mod sequences;
