@@ -153,6 +153,20 @@ impl FallbackCounts {
         Self::add(&self.bytes_freed, bytes);
     }
 
+    /// Adds the counts of one call to these, which threads share: without a lock, of which a fork would have to know.
+    pub(super) fn share(&self, call: &Self) {
+        let pairs = [
+            (&self.allocations, &call.allocations),
+            (&self.frees, &call.frees),
+            (&self.reallocations, &call.reallocations),
+            (&self.bytes_allocated, &call.bytes_allocated),
+            (&self.bytes_freed, &call.bytes_freed),
+        ];
+        for (sum, counter) in pairs {
+            sum.fetch_add(counter.load(Relaxed), Relaxed);
+        }
+    }
+
     /// Adds these counts to a sum over threads.
     pub(super) fn add_to(&self, live: &mut RouteStats, calls: &mut u64) {
         let (allocations, frees) = (self.allocations.load(Relaxed), self.frees.load(Relaxed));

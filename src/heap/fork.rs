@@ -10,7 +10,6 @@ use crate::lock::RawLock;
 /// Calls `each` with every lock of the engine, in their order.
 fn every_lock(each: &mut dyn FnMut(&RawLock)) {
     each(HEAP.setup.raw());
-    each(HEAP.uncached.raw());
     HEAP.threads.locks(each);
     HEAP.depot.locks(each);
     HEAP.slabs.locks(each);

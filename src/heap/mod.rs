@@ -46,7 +46,6 @@ pub use options::HugePages;
 pub(crate) use options::{Options, obey};
 pub(crate) use route::{is_class, routed_size};
 
-use crate::lock::Mutex;
 use crate::map::zero_pages;
 use crate::page::{page_size, round_up};
 use crate::stats::{RouteStats, Stats};
@@ -73,7 +72,7 @@ struct Heap {
     budget: budget::Budget,
     background: background::Background,
     /// Counts of the fallback heap for threads without a cache.
-    uncached: Mutex<FallbackCounts>,
+    uncached: FallbackCounts,
 }
 
 /// The answer to a request: a block, no memory, or no engine at all.
@@ -264,7 +263,7 @@ impl Heap {
             growth: growth::Growth::new(),
             budget: budget::Budget::new(),
             background: background::Background::new(),
-            uncached: Mutex::new(FallbackCounts::new()),
+            uncached: FallbackCounts::new(),
         }
     }
 
@@ -354,7 +353,9 @@ impl Heap {
         if self.was_set_up() && self.cache().is_attached() {
             count(cache::current().fallback());
         } else {
-            count(&self.uncached.lock());
+            let call = FallbackCounts::new();
+            count(&call);
+            self.uncached.share(&call);
         }
     }
 
@@ -419,9 +420,12 @@ impl Heap {
                     misuse::abort_at(b"free of what is no page run of that size, or double free,", block.as_ptr());
                 }
                 poison(block.as_ptr(), units as usize * UNIT);
-                match self.cache().push_run(block, units) {
+                let cache = self.cache();
+                match cache.push_run(block, units) {
                     None => return,
-                    Some((replaced, _)) if replaced == block => misuse::abort_at(b"double free", block.as_ptr()),
+                    Some((replaced, _)) if replaced == block && cache.is_attached() => {
+                        misuse::abort_at(b"double free", block.as_ptr())
+                    }
                     Some((replaced, units)) => self.runs.put(replaced, units),
                 }
             }
@@ -657,7 +661,12 @@ impl Heap {
 
     fn stats(&'static self) -> Stats {
         let mut stats = Stats::default();
-        self.uncached.lock().add_to(&mut stats.fallback, &mut stats.fallback_calls);
+        self.uncached.add_to(&mut stats.fallback, &mut stats.fallback_calls);
+        if !self.was_set_up() {
+            // Nothing else has been counted, and before that no handler sees to the engine's locks when a process forks.
+            stats.fallback = stats.fallback.without_negatives();
+            return stats;
+        }
         let mut slab_bytes = 0;
         let mut not_runs = RouteStats::default();
         for cache in self.threads.all() {
