@@ -563,11 +563,11 @@ impl ThreadCache {
     /// Keeps a freed run, if its slot is empty.
     ///
     /// # Safety
-    /// As for [`push_run`](Self::push_run), if this is `true`.
+    /// The cache is the calling thread's; as for [`push_run`](Self::push_run), if this is `true`.
     #[inline(always)]
     pub(super) unsafe fn keep_run(&self, address: NonNull<u8>, units: u32) -> bool {
         let slot = &self.runs[run_slot(units)].0;
-        let keeps = slot.peek().is_null() && self.is_attached();
+        let keeps = slot.peek().is_null();
         if keeps {
             slot.put(RunSlot::pack(address, units));
         }

@@ -174,18 +174,20 @@ pub(crate) unsafe fn push_run(block: *mut u8, size: usize, align: usize) -> bool
     if page_route(size, align) != PageRoute::Run || (size >= GROWTH_MIN && HEAP.growth.contains(block)) {
         return false;
     }
+    let cache = cache::current();
+    if !cache.is_attached() {
+        return false;
+    }
     let units = units_for(size);
     // SAFETY: a block is not null.
     let run = unsafe { NonNull::new_unchecked(block) };
-    // SAFETY: the caller's contract; a block of this route outside of the growth slots is a run of these units.
-    let kept = unsafe { cache::current().keep_run(run, units) };
-    if kept {
-        if !HEAP.runs.may_be(run, units) {
-            misuse::abort_at(b"free of what is no page run of that size, or double free,", block);
-        }
-        poison(block, units as usize * UNIT);
+    // While the run is the caller's: as soon as it is kept, another thread may take it and return it.
+    if !HEAP.runs.may_be(run, units) {
+        misuse::abort_at(b"free of what is no page run of that size, or double free,", block);
     }
-    kept
+    poison(block, units as usize * UNIT);
+    // SAFETY: the caller's contract; a block of this route outside of the growth slots is a run of these units.
+    unsafe { cache.keep_run(run, units) }
 }
 
 /// A block above the size classes.
