@@ -152,6 +152,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it goes back in time, and Miri's clock starts at zero")]
     fn regret_raises_the_limit_for_a_while() {
         let budget = Budget::new();
         budget.missed(64 << 20);
