@@ -13,8 +13,9 @@ fn child() {
     run_if_asked();
 }
 
+/// In these programs the magazine is full when the block is freed again.
 #[test]
-fn a_block_that_is_freed_twice_in_a_row_is_found() {
+fn a_block_that_is_freed_twice_in_a_row_into_a_full_magazine_is_found() {
     for name in ["double_free_at_once", "double_free_8k", "realloc_of_freed"] {
         let outcome = outcome(name);
         let found = matches!(&outcome, Outcome::Reported(line) if line.starts_with("mapalloc: double free at 0x"));

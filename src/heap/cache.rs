@@ -314,12 +314,11 @@ impl Bin {
         unsafe { *self.top.load(Relaxed) == object }
     }
 
-    /// Adds an object, if there is room, and it was not the last to be added.
+    /// Adds an object, if there is room.
     #[inline(always)]
     fn push(&self, object: *mut u8) -> bool {
         let top = self.top.load(Relaxed);
-        // SAFETY: K2, as in `is_last`.
-        if top == self.limit.get() || unsafe { *top } == object {
+        if top == self.limit.get() {
             return false;
         }
         // SAFETY: K2: `top < limit`, so the slot above is in the loaded magazine, and free.
@@ -404,7 +403,7 @@ impl ThreadCache {
         self.bins[class].is_last(object)
     }
 
-    /// Keeps an object of a class, unless the loaded magazine is full or its last object is this one.
+    /// Keeps an object of a class, unless the loaded magazine is full.
     #[inline(always)]
     pub(super) fn push(&self, class: usize, object: *mut u8) -> bool {
         self.bins[class].push(object)
